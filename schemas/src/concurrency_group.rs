@@ -23,7 +23,12 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Group", type_ = "string", json_path = ".spec.group"),
     printcolumn(name = "Limit", type_ = "integer", json_path = ".spec.limit"),
     printcolumn(name = "Holding", type_ = "string", json_path = ".status.holders[*].name"),
-    printcolumn(name = "Waiting", type_ = "string", json_path = ".status.queue[*].name", priority = 1),
+    printcolumn(
+        name = "Waiting",
+        type_ = "string",
+        json_path = ".status.queue[*].name",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -70,10 +70,17 @@ impl FromStr for Duration {
             }
             last_unit = unit;
             rest = &rest[letters..];
-            millis = number.checked_mul(unit).and_then(|n| millis.checked_add(n)).ok_or(DurationError::TooLong)?;
+            millis = number
+                .checked_mul(unit)
+                .and_then(|n| millis.checked_add(n))
+                .ok_or(DurationError::TooLong)?;
         }
         let duration = Self::from_millis(millis);
-        if duration > Self::MAX { Err(DurationError::TooLong) } else { Ok(duration) }
+        if duration > Self::MAX {
+            Err(DurationError::TooLong)
+        } else {
+            Ok(duration)
+        }
     }
 }
 
@@ -83,8 +90,12 @@ impl fmt::Display for Duration {
         if total == 0 {
             return f.write_str("0s");
         }
-        for (unit, size, modulo) in [("h", 3_600_000, u128::MAX), ("m", 60_000, 60), ("s", 1_000, 60), ("ms", 1, 1000)]
-        {
+        for (unit, size, modulo) in [
+            ("h", 3_600_000, u128::MAX),
+            ("m", 60_000, 60),
+            ("s", 1_000, 60),
+            ("ms", 1, 1000),
+        ] {
             let count = total / size % modulo;
             if count > 0 {
                 write!(f, "{count}{unit}")?;
@@ -136,7 +147,18 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "5", "s", "-1s", "1d", "1m1h", "1s1s", "1.5h", " 1s", "99999999999999999999h"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1d",
+            "1m1h",
+            "1s1s",
+            "1.5h",
+            " 1s",
+            "99999999999999999999h",
+        ] {
             assert!(text.parse::<Duration>().is_err(), "{text}");
         }
         assert_eq!("8785h".parse::<Duration>(), Err(DurationError::TooLong));

@@ -52,8 +52,15 @@ impl Path {
     /// A field below. A name that is not an identifier is written `[name]`, as upstream does for map keys.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if plain { Self(format!("{}.{name}", self.0)) } else { Self(format!("{}[{name}]", self.0)) }
+        let plain = !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if plain {
+            Self(format!("{}.{name}", self.0))
+        } else {
+            Self(format!("{}[{name}]", self.0))
+        }
     }
 
     /// An element of a list below.
@@ -110,7 +117,12 @@ impl FieldError {
 
     /// A mistake without a value to show.
     pub fn new(path: Path, kind: ErrorKind, detail: impl Into<String>) -> Self {
-        Self { path, kind, value: None, detail: detail.into() }
+        Self {
+            path,
+            kind,
+            value: None,
+            detail: detail.into(),
+        }
     }
 
     /// A malformed string value.
@@ -124,7 +136,12 @@ impl FieldError {
         if shown.len() < value.len() {
             shown.push('…');
         }
-        Self { path, kind, value: Some(format!("{shown:?}")), detail: detail.into() }
+        Self {
+            path,
+            kind,
+            value: Some(format!("{shown:?}")),
+            detail: detail.into(),
+        }
     }
 
     /// The text behind the path: `Invalid value: "x": must be …`.

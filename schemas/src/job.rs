@@ -32,13 +32,31 @@ use crate::pipeline::{ConcurrencyPolicy, Network, Resources, Retry, SecretUse, S
     status = "JobStatus",
     derive = "PartialEq",
     selectable = ".spec.nodeName",
-    printcolumn(name = "Succeeded", type_ = "string", json_path = ".status.conditions[?(@.type==\"Succeeded\")].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Succeeded\")].reason"),
+    printcolumn(
+        name = "Succeeded",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Succeeded\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Succeeded\")].reason"
+    ),
     printcolumn(name = "Node", type_ = "string", json_path = ".spec.nodeName"),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".spec.attempt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Run", type_ = "string", json_path = ".metadata.labels.breakbulk\\.dev/run", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Succeeded\")].message", priority = 1)
+    printcolumn(
+        name = "Run",
+        type_ = "string",
+        json_path = ".metadata.labels.breakbulk\\.dev/run",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Succeeded\")].message",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct JobSpec {
@@ -273,6 +291,8 @@ impl Job {
     /// Whether the Job has ended for good.
     pub fn is_ended(&self) -> bool {
         use crate::condition::{SUCCEEDED, Truth, truth};
-        self.status.as_ref().is_some_and(|s| truth(&s.conditions, SUCCEEDED) != Truth::Unknown)
+        self.status
+            .as_ref()
+            .is_some_and(|s| truth(&s.conditions, SUCCEEDED) != Truth::Unknown)
     }
 }

@@ -27,11 +27,35 @@ pub struct KindRow {
 /// All rows, in the order in which discovery shows them.
 pub fn all() -> Vec<KindRow> {
     vec![
-        KindRow { kind: "Pipeline", crd: Pipeline::crd, validate: pipeline::rules::validate },
-        KindRow { kind: "PipelineRun", crd: PipelineRun::crd, validate: pipeline_run::rules::validate },
-        KindRow { kind: "Job", crd: Job::crd, validate: job::rules::validate },
-        KindRow { kind: "GitRepository", crd: GitRepository::crd, validate: git_repository::rules::validate },
-        KindRow { kind: "GitEvent", crd: GitEvent::crd, validate: git_event::rules::validate },
-        KindRow { kind: "ConcurrencyGroup", crd: ConcurrencyGroup::crd, validate: concurrency_group::rules::validate },
+        KindRow {
+            kind: "Pipeline",
+            crd: Pipeline::crd,
+            validate: pipeline::rules::validate,
+        },
+        KindRow {
+            kind: "PipelineRun",
+            crd: PipelineRun::crd,
+            validate: pipeline_run::rules::validate,
+        },
+        KindRow {
+            kind: "Job",
+            crd: Job::crd,
+            validate: job::rules::validate,
+        },
+        KindRow {
+            kind: "GitRepository",
+            crd: GitRepository::crd,
+            validate: git_repository::rules::validate,
+        },
+        KindRow {
+            kind: "GitEvent",
+            crd: GitEvent::crd,
+            validate: git_event::rules::validate,
+        },
+        KindRow {
+            kind: "ConcurrencyGroup",
+            crd: ConcurrencyGroup::crd,
+            validate: concurrency_group::rules::validate,
+        },
     ]
 }

@@ -12,8 +12,14 @@
 //!
 //! What this crate does not do: talk to a server, read files, or know how anything is stored or run.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "printer columns share types and kinds; the lint takes them for mistakes"
+)]
+
 pub mod concurrency_group;
 pub mod condition;
+pub mod decode;
 pub mod duration;
 pub mod expression;
 pub mod field;
@@ -28,6 +34,8 @@ pub mod pipeline;
 pub mod pipeline_run;
 pub mod quantity;
 pub mod scalar;
+pub(crate) mod terminal;
+pub mod text;
 
 pub use concurrency_group::{ConcurrencyGroup, ConcurrencyGroupSpec, ConcurrencyGroupStatus};
 pub use duration::Duration;

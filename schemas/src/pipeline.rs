@@ -26,7 +26,11 @@ use crate::{Duration, Scalar};
     namespaced,
     status = "PipelineStatus",
     derive = "PartialEq",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Repository", type_ = "string", json_path = ".spec.repository"),
     printcolumn(name = "Last Run", type_ = "string", json_path = ".status.lastRun"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")

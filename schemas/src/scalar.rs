@@ -70,7 +70,9 @@ impl<'de> Deserialize<'de> for Scalar {
             }
 
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<Scalar, E> {
-                i64::try_from(value).map(Scalar::Int).map_err(|_| E::custom("the number is too large: quote it"))
+                i64::try_from(value)
+                    .map(Scalar::Int)
+                    .map_err(|_| E::custom("the number is too large: quote it"))
             }
 
             fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {

@@ -113,7 +113,13 @@ impl Stream {
 impl Record {
     /// A data record. The caller keeps `payload` within [`MAX_PAYLOAD`].
     pub fn data(offset: u64, time: u64, stream: Stream, payload: Bytes) -> Self {
-        Self { offset, time, kind: Kind::Data, stream, payload }
+        Self {
+            offset,
+            time,
+            kind: Kind::Data,
+            stream,
+            payload,
+        }
     }
 
     /// A hole of `missing` bytes at `offset`, and why.
@@ -121,7 +127,13 @@ impl Record {
         let mut payload = BytesMut::with_capacity(8 + cause.len());
         payload.put_u64_le(missing);
         payload.put_slice(cause.as_bytes());
-        Self { offset, time, kind: Kind::Gap, stream: Stream::System, payload: payload.freeze() }
+        Self {
+            offset,
+            time,
+            kind: Kind::Gap,
+            stream: Stream::System,
+            payload: payload.freeze(),
+        }
     }
 
     /// How many content bytes this record accounts for.
@@ -182,7 +194,9 @@ pub fn header(offset: u64, time: u64, kind: Kind, stream: Stream, payload: &[u8]
 /// `Ok(None)` means that more bytes are needed: the end of what is there, or a torn tail. After an error
 /// nothing behind it can be trusted.
 pub fn decode(input: &mut Bytes) -> Result<Option<Record>, RecordError> {
-    let Some(head) = input.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+    let Some(head) = input.first_chunk::<HEADER_LEN>() else {
+        return Ok(None);
+    };
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
     let (len, crc, offset, time) = (word(0), word(4), long(8), long(16));
@@ -204,7 +218,13 @@ pub fn decode(input: &mut Bytes) -> Result<Option<Record>, RecordError> {
         return Err(RecordError::Length(len));
     }
     let mut frame = input.split_to(HEADER_LEN + payload_len);
-    Ok(Some(Record { offset, time, kind, stream, payload: frame.split_off(HEADER_LEN) }))
+    Ok(Some(Record {
+        offset,
+        time,
+        kind,
+        stream,
+        payload: frame.split_off(HEADER_LEN),
+    }))
 }
 
 #[cfg(test)]
@@ -252,6 +272,9 @@ mod tests {
     fn a_length_beyond_the_limit_is_refused_before_anything_is_read() {
         let mut head = [0u8; HEADER_LEN];
         head[0..4].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(decode(&mut Bytes::copy_from_slice(&head)), Err(RecordError::Length(u32::MAX)));
+        assert_eq!(
+            decode(&mut Bytes::copy_from_slice(&head)),
+            Err(RecordError::Length(u32::MAX))
+        );
     }
 }

@@ -45,18 +45,39 @@ const MAX_BACKOFF: Duration = Duration::from_secs(3600);
 pub fn state<'a>(spec: &JobSpec, status: Option<&'a JobStatus>) -> State<'a> {
     let Some(last) = status.and_then(|s| s.attempts.last()) else {
         // A binding may be on its way to being claimed; whoever ends the Job here does so by compare-and-swap.
-        return if spec.cancel { State::Ended(End::Cancelled) } else { State::Waiting };
+        return if spec.cancel {
+            State::Ended(End::Cancelled)
+        } else {
+            State::Waiting
+        };
     };
-    let Some(reason) = last.reason else { return State::Active(last) };
+    let Some(reason) = last.reason else {
+        return State::Active(last);
+    };
     if spec.attempt > last.number {
-        return if spec.cancel { State::Ended(End::Cancelled) } else { State::Waiting };
+        return if spec.cancel {
+            State::Ended(End::Cancelled)
+        } else {
+            State::Waiting
+        };
     }
     let again = !spec.cancel && spec.retry.as_ref().is_some_and(|retry| retries(retry, last, reason));
     match (again, &spec.retry) {
         (true, Some(retry)) => {
-            let wait = retry.backoff.as_ref().map_or(SignedDuration::ZERO, |backoff| wait(backoff, last.number));
-            let at = last.finish_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0).saturating_add(wait);
-            State::RetryAt { last, next: last.number + 1, at: at.unwrap_or(Timestamp::MAX) }
+            let wait = retry
+                .backoff
+                .as_ref()
+                .map_or(SignedDuration::ZERO, |backoff| wait(backoff, last.number));
+            let at = last
+                .finish_time
+                .as_ref()
+                .map_or(Timestamp::UNIX_EPOCH, |t| t.0)
+                .saturating_add(wait);
+            State::RetryAt {
+                last,
+                next: last.number + 1,
+                at: at.unwrap_or(Timestamp::MAX),
+            }
         }
         _ => State::Ended(End::Attempt(last)),
     }
@@ -70,9 +91,23 @@ pub fn conclude(spec: &JobSpec, status: &mut JobStatus, generation: Option<i64>,
     }
     let snapshot = status.clone();
     let (truth, reason, message) = words(&state(spec, Some(&snapshot)));
-    let changed = condition::set(&mut status.conditions, Wanted { kind: SUCCEEDED, truth, reason, message }, generation, now);
+    let changed = condition::set(
+        &mut status.conditions,
+        Wanted {
+            kind: SUCCEEDED,
+            truth,
+            reason,
+            message,
+        },
+        generation,
+        now,
+    );
     if truth != Truth::Unknown && status.completion_time.is_none() {
-        let end = snapshot.attempts.last().and_then(|a| a.finish_time.as_ref()).map_or(now, |t| t.0);
+        let end = snapshot
+            .attempts
+            .last()
+            .and_then(|a| a.finish_time.as_ref())
+            .map_or(now, |t| t.0);
         status.completion_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(end));
     }
     changed
@@ -81,19 +116,33 @@ pub fn conclude(spec: &JobSpec, status: &mut JobStatus, generation: Option<i64>,
 fn words(state: &State<'_>) -> (Truth, &'static str, String) {
     match state {
         State::Waiting => (Truth::Unknown, "Pending", "no attempt has started yet".to_owned()),
-        State::Active(attempt) => {
-            (Truth::Unknown, "Running", format!("attempt {} is running on node {}", attempt.number, attempt.node))
-        }
+        State::Active(attempt) => (
+            Truth::Unknown,
+            "Running",
+            format!("attempt {} is running on node {}", attempt.number, attempt.node),
+        ),
         State::RetryAt { last, next, at } => (
             Truth::Unknown,
             "Retrying",
-            format!("attempt {} {}; attempt {next} may start at {at:.0}", last.number, how(last)),
+            format!(
+                "attempt {} {}; attempt {next} may start at {at:.0}",
+                last.number,
+                how(last)
+            ),
         ),
         State::Ended(End::Cancelled) => (Truth::False, "Cancelled", "cancelled before it started".to_owned()),
         State::Ended(End::Attempt(attempt)) => {
             let reason = attempt.reason.unwrap_or(AttemptReason::NodeLost);
-            let truth = if reason == AttemptReason::Succeeded { Truth::True } else { Truth::False };
-            let tries = if attempt.number > 1 { format!(" (attempt {})", attempt.number) } else { String::new() };
+            let truth = if reason == AttemptReason::Succeeded {
+                Truth::True
+            } else {
+                Truth::False
+            };
+            let tries = if attempt.number > 1 {
+                format!(" (attempt {})", attempt.number)
+            } else {
+                String::new()
+            };
             (truth, reason.as_str(), format!("{}{tries}", how(attempt)))
         }
     }
@@ -116,7 +165,9 @@ fn retries(retry: &Retry, last: &Attempt, reason: AttemptReason) -> bool {
     if last.number > retry.limit {
         return false;
     }
-    let Some(reason) = reason.retry_reason() else { return false };
+    let Some(reason) = reason.retry_reason() else {
+        return false;
+    };
     if !retry.on.is_empty() && !retry.on.contains(&reason) {
         return false;
     }
@@ -156,5 +207,128 @@ impl AttemptReason {
             Self::SetupFailed => Some(RetryReason::SetupFailed),
             Self::NodeLost => Some(RetryReason::NodeLost),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+    use super::*;
+
+    fn attempt(number: u32, reason: Option<AttemptReason>) -> Attempt {
+        Attempt {
+            number,
+            node: "n".to_owned(),
+            token: "t".to_owned(),
+            boot_id: "b".to_owned(),
+            claim_time: MicroTime(Timestamp::UNIX_EPOCH),
+            start_time: None,
+            finish_time: reason.map(|_| MicroTime(Timestamp::UNIX_EPOCH)),
+            reason,
+            message: None,
+            exit_code: (reason == Some(AttemptReason::Failed)).then_some(3),
+            signal: None,
+            usage: None,
+            log: None,
+        }
+    }
+
+    fn status(attempts: Vec<Attempt>) -> JobStatus {
+        JobStatus {
+            attempts,
+            ..JobStatus::default()
+        }
+    }
+
+    fn retry(limit: u32) -> Retry {
+        let backoff = Backoff {
+            initial: Duration::from_secs(10),
+            factor: 2,
+            max: Some(Duration::from_secs(15)),
+        };
+        Retry {
+            limit,
+            on: Vec::new(),
+            exit_codes: Vec::new(),
+            backoff: Some(backoff),
+        }
+    }
+
+    #[test]
+    fn a_failed_attempt_is_tried_again_until_the_limit() {
+        let mut spec = JobSpec {
+            attempt: 1,
+            retry: Some(retry(1)),
+            ..JobSpec::default()
+        };
+        let first = status(vec![attempt(1, Some(AttemptReason::Failed))]);
+        let State::RetryAt { next: 2, at, .. } = state(&spec, Some(&first)) else {
+            panic!("no retry")
+        };
+        assert_eq!(at, Timestamp::from_second(10).unwrap());
+        spec.attempt = 2;
+        assert_eq!(state(&spec, Some(&first)), State::Waiting);
+        let second = status(vec![
+            attempt(1, Some(AttemptReason::Failed)),
+            attempt(2, Some(AttemptReason::NodeLost)),
+        ]);
+        assert!(matches!(state(&spec, Some(&second)), State::Ended(End::Attempt(a)) if a.number == 2));
+    }
+
+    #[test]
+    fn only_the_reasons_and_codes_named_are_tried_again() {
+        let on = |on: Vec<RetryReason>, codes: Vec<i32>| Retry {
+            on,
+            exit_codes: codes,
+            backoff: None,
+            ..retry(3)
+        };
+        for (retry, again) in [
+            (on(vec![RetryReason::NodeLost], vec![]), false),
+            (on(vec![RetryReason::Failed], vec![3]), true),
+            (on(vec![], vec![4]), false),
+        ] {
+            let spec = JobSpec {
+                attempt: 1,
+                retry: Some(retry),
+                ..JobSpec::default()
+            };
+            let status = status(vec![attempt(1, Some(AttemptReason::Failed))]);
+            assert_eq!(matches!(state(&spec, Some(&status)), State::RetryAt { .. }), again);
+        }
+    }
+
+    #[test]
+    fn a_cancelled_job_is_never_tried_again() {
+        let spec = JobSpec {
+            attempt: 1,
+            cancel: true,
+            retry: Some(retry(5)),
+            ..JobSpec::default()
+        };
+        assert_eq!(state(&spec, None), State::Ended(End::Cancelled));
+        let status = status(vec![attempt(1, Some(AttemptReason::NodeLost))]);
+        assert!(matches!(state(&spec, Some(&status)), State::Ended(End::Attempt(_))));
+    }
+
+    #[test]
+    fn backoff_grows_by_its_factor_up_to_its_maximum() {
+        let backoff = retry(9).backoff.unwrap();
+        assert_eq!([1, 2, 30].map(|failed| wait(&backoff, failed).as_secs()), [10, 15, 15]);
+    }
+
+    #[test]
+    fn what_is_concluded_is_concluded_once() {
+        let spec = JobSpec {
+            attempt: 1,
+            ..JobSpec::default()
+        };
+        let mut status = status(vec![attempt(1, Some(AttemptReason::Succeeded))]);
+        assert!(conclude(&spec, &mut status, Some(1), Timestamp::UNIX_EPOCH));
+        let ended = status.clone();
+        status.attempts[0].reason = Some(AttemptReason::Failed);
+        assert!(!conclude(&spec, &mut status, Some(2), Timestamp::MAX));
+        assert_eq!(status.conditions, ended.conditions);
     }
 }
