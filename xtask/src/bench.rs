@@ -1,0 +1,36 @@
+//! `cargo xtask bench`: builds a release and starts the benchmark, which is an example of the tests' crate.
+
+use anyhow::Result;
+
+use crate::process;
+
+/// How thoroughly.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A smoke run: every figure once, from few samples
+    #[arg(long)]
+    quick: bool,
+    /// Only figures whose names contain one of these
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// Builds and measures.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    process::run(process::cargo(["build", "--quiet", "--release", "--bins"]))?;
+    let mut cargo = process::cargo([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "breakbulk-tests",
+        "--example",
+        "bench",
+    ]);
+    cargo.arg("--");
+    if args.quick {
+        cargo.arg("--quick");
+    }
+    cargo.args(&args.names);
+    process::run(cargo)
+}
