@@ -47,22 +47,23 @@ pub fn env_name(path: Path, name: &str) -> Option<FieldError> {
 
 /// A label's key, `example.com/name` or `name`, and its value.
 pub fn label(path: &Path, key: &str, value: &str) -> Option<FieldError> {
-    let (prefix, name) = key
-        .rsplit_once('/')
-        .map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    let prefix_fits = prefix.is_none_or(dns_subdomain);
-    if !prefix_fits || name.is_empty() || !label_text(name) {
-        return Some(FieldError::invalid(
-            path.child(key),
-            key,
-            "must be a label key such as `disk` or `example.com/disk`",
-        ));
+    if !is_label_key(key) {
+        let detail = "must be a label key such as `disk` or `example.com/disk`";
+        return Some(FieldError::invalid(path.child(key), key, detail));
     }
-    if !label_text(value) {
+    if !is_label_value(value) {
         let detail = "must be a label value: at most 63 letters, digits, `-`, `_` and `.`";
         return Some(FieldError::invalid(path.child(key), value, detail));
     }
     None
+}
+
+/// Whether a text is a label's key: `name`, or `prefix/name` where the prefix is a DNS subdomain.
+pub fn is_label_key(key: &str) -> bool {
+    let (prefix, name) = key
+        .rsplit_once('/')
+        .map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    prefix.is_none_or(dns_subdomain) && !name.is_empty() && is_label_value(name)
 }
 
 /// Dot-separated DNS labels, at most 253 characters.
@@ -73,7 +74,8 @@ pub fn dns_subdomain(text: &str) -> bool {
             .all(|part| dns_label(Path::root(""), part, MAX_LABEL).is_none())
 }
 
-fn label_text(text: &str) -> bool {
+/// Whether a text is a label's value: empty, or up to 63 letters, digits, `-`, `_` and `.` between letters and digits.
+pub fn is_label_value(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric();
     let bytes = text.as_bytes();
     text.len() <= MAX_LABEL
