@@ -1,0 +1,4 @@
+//! The shim as a real process, with real scripts: how attempts end, what a script can do, what it cannot.
+
+mod harness;
+mod outcomes;
