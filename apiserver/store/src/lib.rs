@@ -10,13 +10,17 @@
 //! It does not expire keys (what has a lifetime is deleted by the API server) and it does not cache for etcd (the API
 //! server's cacher does that for both).
 
-// embedded: next commit
+#[cfg(feature = "testing")]
+pub mod conformance;
+pub mod embedded;
 mod error;
 mod model;
 mod store;
+mod validate;
 
 pub use error::{Error, Result};
 pub use model::{
     At, Compare, Event, EventKind, KeyValue, Op, RangePage, RangeQuery, Revision, Txn, TxnOutcome, WatchBatch,
 };
 pub use store::{Store, WatchStream, prefix_end};
+pub use validate::{MAX_KEY_BYTES, MAX_TXN_BYTES, MAX_TXN_OPS};
