@@ -3,10 +3,11 @@
 //! Written once, last, by the shim; read by the agent for as long as it needs. An attempt without a
 //! living shim and without this file ended in a way nobody saw: the agent concludes that, not the shim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::layer::Layer;
 use crate::sandbox::Step;
 
 /// The whole truth about an attempt that is over.
@@ -27,6 +28,9 @@ pub struct Exit {
     pub leftovers: bool,
     /// What the script wrote to `$CI_OUTPUT`.
     pub outputs: Outputs,
+    /// Layers of protection the host could not give: those it lacks, and of limits those that were asked for.
+    #[serde(default)]
+    pub missing: BTreeSet<Layer>,
 }
 
 /// How an attempt ended. Exit codes are never invented: what is not the script's own exit has its own

@@ -16,8 +16,10 @@
 //! that may hold `unsafe`; all of it is in [`sys`](self) wrappers with the argument beside each block.
 
 mod attempt_dir;
+mod cgroup;
 mod exit;
 mod launch;
+mod layer;
 mod mask;
 mod outputs;
 mod remove;
@@ -34,8 +36,9 @@ mod sys;
 pub use attempt_dir::{AttemptDir, AttemptDirError, ShimIdentity, Started};
 pub use exit::{Exit, LogEnd, Outcome, Outputs, Usage};
 pub use launch::{LaunchError, Signal, is_alive, signal_shim, spawn_shim};
+pub use layer::Layer;
 pub use mask::{MIN_SECRET_LEN, Masker};
 pub use remove::{RemoveError, remove_workspace};
 pub use sandbox::Step;
 pub use shim::run;
-pub use spec::{EnvVar, Limits, Network, Secret, SecretFile, Spec, SpecError};
+pub use spec::{EnvVar, Limits, Network, Secret, SecretFile, Spec, SpecError, Tracing};

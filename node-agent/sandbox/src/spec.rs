@@ -3,11 +3,14 @@
 //! A [`Spec`] travels once, as JSON in memory (never on disk), from the agent to the shim. It is checked
 //! by [`Spec::validate`] on both sides: the agent's user gets the errors, the shim trusts nothing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::layer::Layer;
 
 /// The longest script, in bytes. It travels as a file, so the kernel's argument limit does not apply.
 const MAX_SCRIPT: usize = 16 << 20;
@@ -65,14 +68,22 @@ pub struct Spec {
     /// The host name the script sees.
     #[serde(default = "default_hostname")]
     pub hostname: String,
-    /// Where the job's cgroups go: a path below the shim's own cgroup of each hierarchy. It is made when
-    /// it is missing and left in place. `None` means directly below the shim's own cgroup.
+    /// Where the job's cgroups go: a path below the shim's own cgroup of each hierarchy or, when it is
+    /// absolute, from the hierarchy's top. It is made when it is missing and left in place. `None` means
+    /// directly below the shim's own cgroup.
     #[serde(default)]
     pub cgroup_parent: Option<PathBuf>,
     /// The first of two host user ids for this job alone, when the shim is root. `None` lets the shim
     /// take ids that no other living shim has.
     #[serde(default)]
     pub uid_base: Option<u32>,
+    /// Layers this attempt must have: it fails on a host that lacks one. Others are used as far as they go,
+    /// and what was missing stands in [`crate::Exit::missing`].
+    #[serde(default)]
+    pub require: BTreeSet<Layer>,
+    /// Whether processes of the job may look into each other.
+    #[serde(default)]
+    pub tracing: Tracing,
     /// The largest spool, in bytes on disk. What comes after is counted in a gap record.
     #[serde(default = "default_log_quota")]
     pub log_quota_bytes: u64,
@@ -107,6 +118,8 @@ impl Spec {
             hostname: default_hostname(),
             cgroup_parent: None,
             uid_base: None,
+            require: BTreeSet::new(),
+            tracing: Tracing::default(),
             log_quota_bytes: default_log_quota(),
         }
     }
@@ -146,9 +159,12 @@ impl Spec {
         check(is_name(&self.hostname) && self.hostname.len() <= 64, &|| {
             format!("hostname {:?}", self.hostname)
         });
-        check(self.cgroup_parent.as_ref().is_none_or(is_below), &|| {
-            "cgroupParent: not a plain relative path".into()
-        });
+        check(
+            self.cgroup_parent
+                .as_ref()
+                .is_none_or(|p| is_below(p.strip_prefix("/").unwrap_or(p))),
+            &|| "cgroupParent: not a plain path".into(),
+        );
         for var in &self.env {
             check(is_env_name(&var.name), &|| {
                 format!("env {:?}: not a variable name", var.name)
@@ -321,4 +337,15 @@ pub enum Network {
     Host,
     /// A network of its own with nothing but a loopback interface, which is up.
     None,
+}
+
+/// Whether processes of a job may look into each other: debuggers, `strace`, the leak checkers of compilers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Tracing {
+    /// `ptrace` and its like fail.
+    #[default]
+    Forbidden,
+    /// They work within the job.
+    Allowed,
 }

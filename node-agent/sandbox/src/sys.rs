@@ -158,11 +158,6 @@ pub(crate) fn set_no_new_privileges() -> io::Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
 }
 
-/// Orphans among the descendants become children of this process.
-pub(crate) fn adopt_orphans() -> io::Result<()> {
-    prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
-}
-
 /// Empties the bounding and the ambient set: no program executed from here on has a capability.
 pub(crate) fn drop_bounding_capabilities() -> io::Result<()> {
     prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64)?;
@@ -383,4 +378,20 @@ pub(crate) fn start_writeback(file: BorrowedFd<'_>) {
 pub(crate) fn pause() {
     // SAFETY: always sound.
     unsafe { libc::pause() };
+}
+
+/// The version of the kernel's Landlock interface; 0 where there is none.
+pub(crate) fn landlock_version() -> i64 {
+    const CREATE_RULESET_VERSION: u32 = 1;
+    let nothing = std::ptr::null::<u8>();
+    // SAFETY: with this flag the kernel reads nothing and returns a number.
+    unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            nothing,
+            0usize,
+            CREATE_RULESET_VERSION,
+        )
+    }
+    .max(0)
 }

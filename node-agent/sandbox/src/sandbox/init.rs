@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::mounts::{self, Access, Tree};
-use super::{At, Failure, Step};
+use super::{At, Failure, Step, landlock, seccomp};
 use crate::spec::{Network, Spec};
 use crate::sys::{self, Groups};
 
@@ -223,6 +223,10 @@ fn limits(spec: &Spec) -> Result<(), Failure> {
     lower(libc::RLIMIT_CORE, 0)?;
     lower(libc::RLIMIT_MEMLOCK, 64 << 10)?;
     lower(libc::RLIMIT_MSGQUEUE, 800 << 10)?;
+    if let Some(pids) = spec.limits.pids {
+        // Counted per user and user namespace, so it holds for the job alone; here for hosts without cgroups.
+        lower(libc::RLIMIT_NPROC, pids)?;
+    }
     if let Some(bytes) = spec.limits.file_bytes {
         lower(libc::RLIMIT_FSIZE, bytes)?;
     }
@@ -291,8 +295,11 @@ fn try_run_script(spec: &Spec, gate: &OwnedFd, output: &OwnedFd) -> Result<Never
         .iter()
         .map(|(name, value)| c_string(&format!("{name}={value}")))
         .collect();
+    let filter = seccomp::filter(spec.tracing);
+    landlock::restrict().at(Step::Landlock)?;
     expect(gate, Order::Execute).at(Step::Intent)?;
     sys::reset_signals().at(Step::Exec)?;
+    seccomp::restrict(&filter).at(Step::Seccomp)?;
     let mut refused = None;
     for program in programs {
         let error = sys::execve(&program, &argv, &env);

@@ -4,12 +4,18 @@
 //! script sees. It is started by `shim`, with which it talks over the control socket.
 
 pub(crate) mod init;
+mod landlock;
 mod mounts;
+mod seccomp;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 
 use serde::{Deserialize, Serialize};
+
+use crate::layer::Layer;
+use crate::sys;
 
 /// The steps of setting a sandbox up, in their order. One that fails is named in the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,6 +25,8 @@ pub enum Step {
     Spec,
     /// Opening the spool and the rest of the attempt's directory.
     Directory,
+    /// Finding out whether the host has the layers the attempt requires.
+    Layers,
     /// Making the cgroups and setting their limits.
     Cgroup,
     /// Making the pipes, the control socket and the signal descriptor.
@@ -77,6 +85,21 @@ pub enum Step {
     Exec,
     /// Watching over the script; a failure here is the sandbox's, not the script's.
     Supervise,
+}
+
+/// Layers that any sandbox on this host lacks, limits aside.
+pub(crate) fn missing_layers() -> BTreeSet<Layer> {
+    let mut missing = BTreeSet::new();
+    if !rustix::process::geteuid().is_root() {
+        missing.insert(Layer::DistinctUser);
+    }
+    match sys::landlock_version() {
+        0 => missing.extend([Layer::Landlock, Layer::LandlockScopes]),
+        // Scopes came with the sixth version of the interface.
+        1..6 => drop(missing.insert(Layer::LandlockScopes)),
+        _ => {}
+    }
+    missing
 }
 
 /// A step that failed, and what the system said.

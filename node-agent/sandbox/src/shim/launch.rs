@@ -4,8 +4,9 @@
 //! script's process executes only once it hears that this is done. So the record is durable before the
 //! first instruction of the script, and costs no time of its own.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -13,6 +14,9 @@ use rustix::pipe::PipeFlags;
 
 use super::ownership::Mapping;
 use crate::attempt_dir::{AttemptDir, Started};
+use crate::cgroup::Groups;
+use crate::layer::Layer;
+use crate::sandbox;
 use crate::sandbox::init::{self, Identity, Inside, JOB_UID, Order};
 use crate::sandbox::{At, Failure, Step};
 use crate::spec::{Network, Spec};
@@ -34,9 +38,33 @@ pub(super) struct Running {
     /// The reading end of the output pipe.
     pub(super) output: OwnedFd,
     pub(super) started_at: u64,
+    pub(super) groups: Groups,
+    /// Layers of protection this attempt goes without.
+    pub(super) missing: BTreeSet<Layer>,
 }
 
 pub(super) fn launch(dir: &AttemptDir, spec: &Spec) -> Result<Running, Failure> {
+    let groups = Groups::make(&spec.name, spec.cgroup_parent.as_deref(), &spec.limits).at(Step::Cgroup)?;
+    let launched = launch_in(dir, spec, &groups);
+    match launched {
+        Ok(running) => Ok(Running { groups, ..running }),
+        Err(failure) => {
+            groups.remove();
+            Err(failure)
+        }
+    }
+}
+
+fn launch_in(dir: &AttemptDir, spec: &Spec, groups: &Groups) -> Result<Running, Failure> {
+    let mut missing = sandbox::missing_layers();
+    missing.extend(&groups.missing);
+    let required: Vec<&Layer> = spec.require.intersection(&missing).collect();
+    if !required.is_empty() {
+        return Err(Failure::new(
+            Step::Layers,
+            format_args!("this host lacks {required:?}, which the job requires"),
+        ));
+    }
     let identity = identity(spec);
     let (output, output_inside) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Step::Pipes)?;
     // Over the user's allowance for pipes it stays at its default, which only costs speed.
@@ -59,7 +87,8 @@ pub(super) fn launch(dir: &AttemptDir, spec: &Spec) -> Result<Running, Failure> 
         workspace,
         scratch,
     };
-    let (init, pidfd) = match sys::clone3(namespaces(spec), None).at(Step::Namespaces)? {
+    let birth = groups.birth().at(Step::Cgroup)?;
+    let (init, pidfd) = match sys::clone3(namespaces(spec), birth.as_ref().map(AsFd::as_fd)).at(Step::Namespaces)? {
         Cloned::Child => {
             drop((control, gate, output));
             init::main(inside)
@@ -69,6 +98,7 @@ pub(super) fn launch(dir: &AttemptDir, spec: &Spec) -> Result<Running, Failure> 
     drop(inside);
     map_ids(init, identity)?;
     order(&control, Order::Mapped)?;
+    groups.enter(init).at(Step::Cgroup)?;
     let started_at = sys::now();
     dir.write_started(&Started { started_at })
         .map_err(|error| Failure::new(Step::Intent, error))?;
@@ -79,6 +109,8 @@ pub(super) fn launch(dir: &AttemptDir, spec: &Spec) -> Result<Running, Failure> 
         control,
         output,
         started_at,
+        groups: Groups::default(),
+        missing,
     })
 }
 

@@ -7,6 +7,7 @@ mod launch;
 mod ownership;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -127,6 +128,7 @@ fn no_start(failure: Failure) -> Exit {
         usage: Usage::default(),
         leftovers: false,
         outputs: Outputs::default(),
+        missing: BTreeSet::new(),
     }
 }
 

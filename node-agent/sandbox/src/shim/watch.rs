@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::launch::{Running, order};
 use crate::attempt_dir::AttemptDir;
-use crate::exit::{Exit, Outcome, Outputs, Usage};
+use crate::exit::{Exit, Outcome, Outputs};
 use crate::mask::Masker;
 use crate::outputs;
 use crate::sandbox::init::{Order, Report};
@@ -125,7 +125,13 @@ pub(super) fn watch(dir: &AttemptDir, spec: &Spec, running: Running, spool: Spoo
     watch.drain();
     let reason = dir.cancel_reason();
     let usage = ended.as_ref().map(|e| e.usage.clone()).unwrap_or_default();
-    let (outcome, outputs) = watch.conclude(ended.map_or(0, |e| e.status), reason);
+    let (outcome, outputs) = watch.conclude(
+        ended.map_or(0, |e| e.status),
+        reason,
+        watch.running.groups.killed_for_memory(),
+    );
+    let leftovers = !watch.running.groups.remove();
+    let missing = std::mem::take(&mut watch.running.missing);
     let (log, synced) = watch.log.close().finish();
     if let Err(error) = synced {
         eprintln!("bulk-shim: the spool could not be synced: {error}");
@@ -136,9 +142,10 @@ pub(super) fn watch(dir: &AttemptDir, spec: &Spec, running: Running, spool: Spoo
         started_at,
         finished_at: sys::now(),
         log,
-        usage: Usage { ..usage },
-        leftovers: false,
+        usage,
+        leftovers,
         outputs,
+        missing,
     }
 }
 
@@ -261,7 +268,7 @@ impl Watch<'_> {
     }
 
     /// One outcome out of what was seen.
-    fn conclude(&mut self, init_status: i32, reason: Option<String>) -> (Outcome, Outputs) {
+    fn conclude(&mut self, init_status: i32, reason: Option<String>, killed: u64) -> (Outcome, Outputs) {
         let (ended, outputs) = match self.report.take() {
             Some(Report::Failed(Failure { step, error })) => {
                 return (Outcome::SetupFailed { step, error }, Outputs::default());
@@ -277,8 +284,11 @@ impl Watch<'_> {
         let outcome = match (self.ending, ended) {
             (Some((Ending::Timeout, _)), _) => Outcome::TimedOut,
             (Some((Ending::Cancel, _)), _) => Outcome::Cancelled { reason },
-            (None, Some(status)) => by_status(status),
-            (None, None) => by_status(init_status),
+            (None, status) => match (by_status(status.unwrap_or(init_status)), self.spec.limits.memory_bytes) {
+                (Outcome::Exited { code: 0 }, _) => Outcome::Exited { code: 0 },
+                (_, Some(limit_bytes)) if killed > 0 => Outcome::OutOfMemory { limit_bytes, killed },
+                (ended, _) => ended,
+            },
         };
         (outcome, outputs)
     }
