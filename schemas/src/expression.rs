@@ -18,8 +18,12 @@ use crate::Scalar;
 /// The longest expression, in bytes. Longer ones are programs.
 pub const MAX_LEN: usize = 2048;
 
-/// How deep brackets may nest: the parser recurses.
+/// How deep brackets may nest, and how many operators there may be: the parser and the evaluator recurse into both.
 const MAX_DEPTH: usize = 32;
+const MAX_OPERATORS: usize = 200;
+
+/// Enough for the largest expression allowed, parsed by an unoptimised build: threads have less.
+const STACK: usize = 64 << 20;
 
 /// A parsed expression.
 #[derive(Clone)]
@@ -60,6 +64,9 @@ pub enum ExpressionError {
     /// `${{` without `}}`.
     #[error("has `${{{{` without a closing `}}}}`")]
     Unclosed,
+    /// Too many operators.
+    #[error("must not have more than {MAX_OPERATORS} operators")]
+    TooManyOperators,
     /// Nothing between the braces.
     #[error("has nothing between `${{{{` and `}}}}`")]
     Empty,
@@ -185,7 +192,10 @@ impl Expression {
         if depth(text) > MAX_DEPTH {
             return Err(ExpressionError::TooDeep);
         }
-        let program = environment().compile(text).map_err(|errors| {
+        if text.bytes().filter(|byte| OPERATORS.contains(byte)).count() > MAX_OPERATORS {
+            return Err(ExpressionError::TooManyOperators);
+        }
+        let program = stacker::grow(STACK, || environment().compile(text)).map_err(|errors| {
             let first = errors.errors.first();
             ExpressionError::Syntax {
                 message: first.map_or_else(|| "syntax error".to_owned(), |e| e.msg.clone()),
@@ -235,7 +245,7 @@ impl Expression {
         for (name, value) in context.variables() {
             variables.add_variable_from_value(name, value);
         }
-        self.program.execute(&variables).map_err(|error| EvalError::Failed {
+        stacker::grow(STACK, || self.program.execute(&variables)).map_err(|error| EvalError::Failed {
             text: self.text.clone(),
             message: error.to_string(),
         })
@@ -331,6 +341,9 @@ fn depth(text: &str) -> usize {
     }
     deepest
 }
+
+/// The bytes that operators are made of. Those within string literals count as well, as in [`depth`].
+const OPERATORS: &[u8] = b".[({?:!-+*/%&|=<>,";
 
 fn type_name(value: &Value) -> String {
     match value {
