@@ -1,0 +1,5 @@
+//! The API as stock clients use it: kubectl, a third party's controller on kube-rs, and what the server refuses.
+
+mod controller;
+mod kubectl;
+mod refusals;
