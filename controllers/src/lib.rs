@@ -1,1 +1,22 @@
-//! (to be written)
+//! The controllers: they look at what is desired and what is there, and move it one step closer, for as long as they
+//! run.
+//!
+//! | controller | looks at | does |
+//! |---|---|---|
+//! | [`pipeline_run`] | runs, their Jobs | resolves, creates Jobs whose needs are met, cancels, sums up |
+//! | [`scheduler`] | waiting Jobs, Nodes | binds, says why a Job waits |
+//! | [`concurrency_group`] | groups, who asks for a place | hands places out and takes them back |
+//!
+//! Each is *observe, plan, act*: a plan is a pure function, tested on its own; acting twice on it is acting once. They
+//! share one [`world`]: one watch and one cache per kind. Any of them may be killed between any two of its writes.
+
+pub mod concurrency_group;
+pub mod config;
+pub mod pipeline_run;
+pub mod runtime;
+pub mod scheduler;
+pub mod serve;
+pub mod world;
+
+pub use config::{Config, Election, Settings};
+pub use serve::{BuildError, Controllers, build};
