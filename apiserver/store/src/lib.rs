@@ -14,8 +14,11 @@
 pub mod conformance;
 pub mod embedded;
 mod error;
+pub mod etcd;
 mod model;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod validate;
 
 pub use error::{Error, Result};
