@@ -159,3 +159,67 @@ fn the_second_connection_asks_behind_the_cursor_and_nothing_else() {
         format!("/apis/breakbulk.dev/v1/namespaces/ci/pipelineruns/r/log?watch=true&resourceVersion={cursor}")
     );
 }
+
+/// A server that answers each connection with the next of these bodies, and then breaks the connection off; gives
+/// the targets it was asked for.
+async fn breaking_server(bodies: Vec<Vec<u8>>) -> (u16, tokio::task::JoinHandle<Vec<String>>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = async move {
+        let mut asked = Vec::new();
+        for body in bodies {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            asked.push(request.split(' ').nth(1).unwrap_or_default().to_owned());
+            // Longer than what comes: to the reader the connection breaks in the middle.
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len() + 1000);
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&body).await.unwrap();
+        }
+        asked
+    };
+    (port, tokio::spawn(serve))
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_taken_up_where_it_broke_and_nothing_is_lost_or_doubled() {
+    let join = |events: &[Vec<u8>]| {
+        events
+            .iter()
+            .flat_map(|e| e.iter().copied().chain([b'\n']))
+            .collect::<Vec<u8>>()
+    };
+    let end = line(&serde_json::json!({"type": "BOOKMARK", "object": {
+        "metadata": {"resourceVersion": "9", "annotations": {"breakbulk.dev/log-end": "{}"}}}}));
+    // The first connection breaks in the middle of an event.
+    let mut first = join(&[chunk(0, "one "), chunk(4, "two ")]);
+    first.extend_from_slice(&chunk(8, "three ")[..40]);
+    let second = join(&[chunk(4, "two "), chunk(8, "three")]);
+    let third = join(&[chunk(13, "!"), end]);
+    let (port, server) = breaking_server(vec![first, second, third]).await;
+    let client = Client::try_from(kube::Config::new(format!("http://127.0.0.1:{port}").parse().unwrap())).unwrap();
+    let target = LogTarget::Job {
+        name: "j".into(),
+        attempt: Some(1),
+    };
+    let mut follow = follow(client, "default", &target, LogOptions::default());
+    let mut got = String::new();
+    let mut breaks = 0;
+    while let Some(event) = follow.next().await.unwrap() {
+        match event {
+            LogEvent::Interrupted { .. } => breaks += 1,
+            chunk => got.push_str(&text(Some(chunk)).unwrap()),
+        }
+    }
+    assert_eq!((got.as_str(), breaks), ("one two three!", 2));
+    let cursor = |offset: u64| format!("&resourceVersion={}", (1u64 << 48) | offset);
+    let asked = server.await.unwrap();
+    assert!(!asked[0].contains("resourceVersion"), "{asked:?}");
+    assert!(
+        asked[1].ends_with(&cursor(8)) && asked[2].ends_with(&cursor(13)),
+        "{asked:?}"
+    );
+}
