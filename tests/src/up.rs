@@ -132,6 +132,51 @@ impl Up {
     }
 }
 
+/// A `bulk up` that is only started and stopped, to be timed.
+pub struct Bare {
+    daemon: Option<Daemon>,
+    store: Store,
+    directory: TempDir,
+}
+
+impl Bare {
+    /// Makes its directory and starts its store, nothing more.
+    ///
+    /// # Errors
+    /// When etcd does not start.
+    pub async fn prepare(kind: Kind) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("breakbulk-bare-")
+            .tempdir()
+            .context("no temporary directory")?;
+        let store = Store::start(kind, directory.path()).await?;
+        let daemon = None;
+        Ok(Self {
+            daemon,
+            store,
+            directory,
+        })
+    }
+
+    /// Starts it; done when it says that it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start(&mut self) -> Result<()> {
+        let (daemon, _) = spawn(self.directory.path(), &self.store, "127.0.0.1:0", &Vec::new()).await?;
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+
+    /// Stops it in order.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.daemon.take().context("bulk up is not running")?.stop().await
+    }
+}
+
 impl Drop for Up {
     fn drop(&mut self) {
         drop(self.daemon.take());
