@@ -1,4 +1,5 @@
 //! Both stores keep the promises of the trait.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use breakbulk_store::conformance::{CASES, Case};
 use breakbulk_store::embedded::{Embedded, Options};

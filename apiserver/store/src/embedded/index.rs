@@ -220,7 +220,8 @@ impl Index {
     /// Forgets what is older than `at`. Nothing happens if that is forgotten already.
     pub(crate) fn compact(&mut self, at: Revision) {
         let at = at.min(self.current);
-        while let Some(change) = self.history.pop_front_if(|change| change.revision <= at) {
+        while self.history.front().is_some_and(|change| change.revision <= at) {
+            let Some(change) = self.history.pop_front() else { break };
             self.history_bytes -= change.bytes;
             for event in &*change.events {
                 self.forget_versions(&event.kv.key, at);

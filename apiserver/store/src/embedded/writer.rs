@@ -169,16 +169,15 @@ impl Writer {
             first,
         } = group;
         let at = Millis::now();
-        if !commits.is_empty() || compact.is_some() {
-            if let Err(error) = self.write(&commits, compact, first, at) {
-                for answer in answers {
-                    answer(Some(error()));
-                }
-                return;
+        let changes = !commits.is_empty() || compact.is_some();
+        if changes && let Err(error) = self.write(&commits, compact, first, at) {
+            for answer in answers {
+                answer(Some(error()));
             }
+            return;
         }
         let mut wake = Vec::new();
-        if !commits.is_empty() || compact.is_some() {
+        if changes {
             let mut index = self.shared.write();
             for ops in commits {
                 self.shared.watchers.mark(index.apply(at, ops), &mut wake);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Streaming};
 
@@ -25,6 +26,11 @@ use crate::{Error, Event, Result, Revision, WatchBatch, WatchStream, prefix_end}
 
 /// Requests that may wait to be sent on one watch: one creation, and progress requests, of which one is enough.
 const REQUESTS: usize = 4;
+
+/// A server that answers progress too early: up to so many revisions are looked at one by one.
+const EXACT_REVISIONS: u64 = 64;
+/// After this long a watch has caught up for sure: etcd lets those that lag catch up every 100 ms.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Begins a watch; returns when etcd has accepted it.
 pub(crate) async fn watch(inner: &Arc<Inner>, prefix: Bytes, from: Revision) -> Result<WatchStream> {
@@ -59,6 +65,7 @@ struct Connection {
     responses: Streaming<proto::WatchResponse>,
     /// Where the store was when the watch was accepted: up to there it catches up, from there on it is live.
     live_from: Revision,
+    opened: Instant,
     progress: Progress,
     /// What has come of a response that is split.
     fragments: Vec<proto::Event>,
@@ -69,6 +76,12 @@ struct Connection {
 enum Progress {
     Sound,
     Early,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    Yes,
+    No,
 }
 
 /// What the connection brought.
@@ -114,12 +127,13 @@ impl EtcdWatch {
             let failed = match tokio::time::timeout(patience, self.open(&chosen)).await {
                 Ok(Ok(opened)) => {
                     let (requests, responses, live_from, progress) = opened;
-                    let fragments = Vec::new();
+                    let (fragments, opened) = (Vec::new(), Instant::now());
                     let connection = Connection {
                         chosen,
                         requests,
                         responses,
                         live_from,
+                        opened,
                         progress,
                         fragments,
                     };
@@ -270,39 +284,59 @@ impl EtcdWatch {
         Ok(WatchBatch { events, revision: last })
     }
 
-    /// Whether the keys under the prefix are the same at `revision` as where the watch is. Something that came and went
-    /// in between is not seen by this; its events come late then, and the watch ends (see [`EtcdWatch::events`]).
+    /// Whether nothing under the prefix changed between where the watch is and `revision`; only for servers whose
+    /// progress answers can't be believed.
+    ///
+    /// A short way is walked revision by revision, which is exact. For a long one the two ends are compared, and only
+    /// when the watch has had time to catch up: what came and went in between is not seen by this, and if its events
+    /// still come, the watch ends (see [`EtcdWatch::events`]).
     async fn nothing_changed_until(&self, revision: Revision) -> Result<bool> {
-        let range = proto::RangeRequest {
+        let exact = revision.0 - self.delivered.0 <= EXACT_REVISIONS;
+        let settled = self
+            .connection
+            .as_ref()
+            .is_some_and(|connection| connection.opened.elapsed() > SETTLED);
+        if !exact && !settled {
+            return Ok(false);
+        }
+        let first = if exact { self.delivered.next() } else { revision };
+        let unchanged = async {
+            let before = self.count_of(self.delivered, self.delivered).await?.1;
+            for at in first.0..=revision.0 {
+                let since = if exact { Revision(at) } else { self.delivered.next() };
+                if self.count_of(Revision(at), since).await? != (Changed::No, before) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        match unchanged.await {
+            // It can't be known, so it is not said.
+            Err(Error::Compacted { .. } | Error::Unavailable { .. }) => Ok(false),
+            other => other,
+        }
+    }
+
+    /// Whether a key under the prefix was put at or after `since`, and how many there are, both in the state `at`.
+    async fn count_of(&self, at: Revision, since: Revision) -> Result<(Changed, i64)> {
+        let request = proto::RangeRequest {
             key: range_start(&self.prefix),
             range_end: range_end(&prefix_end(&self.prefix)),
-            ..Default::default()
-        };
-        let changed = proto::RangeRequest {
-            revision: to_wire(revision),
+            revision: to_wire(at.max(Revision(1))),
             limit: 1,
             keys_only: true,
-            min_mod_revision: to_wire(self.delivered.next()),
-            ..range.clone()
+            min_mod_revision: to_wire(since),
+            ..Default::default()
         };
-        let before = proto::RangeRequest {
-            revision: to_wire(self.delivered),
-            count_only: true,
-            ..range
-        };
-        let endpoints = &self.inner.endpoints;
-        let read = async |request: &proto::RangeRequest| {
-            endpoints
-                .read(revision, |mut kv| async move { kv.range(request.clone()).await })
-                .await
-        };
-        match (read(&changed).await, read(&before).await) {
-            (Ok(after), Ok(before)) => Ok(after.kvs.is_empty() && after.count == before.count),
-            // It can't be known, so it is not said.
-            (Err(Error::Compacted { .. } | Error::Unavailable { .. }), _)
-            | (_, Err(Error::Compacted { .. } | Error::Unavailable { .. })) => Ok(false),
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        }
+        let found = self.inner.range(request).await?;
+        Ok((
+            if found.kvs.is_empty() {
+                Changed::No
+            } else {
+                Changed::Yes
+            },
+            found.count,
+        ))
     }
 }
 
