@@ -24,6 +24,9 @@ pub(crate) enum OpenError {
     /// Another process, or another store in this one, writes it.
     #[error("another server is writing this log")]
     Busy,
+    /// Bytes of a sealed log do not read as they were written. Cutting it there would lose what is good.
+    #[error("the log is sealed, and damaged after offset {0}")]
+    Damaged(u64),
     /// The disk.
     #[error("opening the log's files")]
     Io(#[from] io::Error),
@@ -85,10 +88,12 @@ pub(crate) struct Opened {
 }
 
 impl Appender {
-    /// Locks the log, walks what is there, cuts a torn tail. `visit` sees each record.
+    /// Locks the log, walks what is there, cuts a torn tail. `visit` sees each record. What lies beyond
+    /// `trusted` is cut too: after a failed sync nobody knows what of it is on disk.
     pub(crate) fn open(
         segments: Segments,
         segment_limit: u64,
+        trusted: u64,
         mut visit: impl FnMut(Place, &Record),
     ) -> Result<Opened, OpenError> {
         let lock = Arc::new(create(&segments)?);
@@ -98,11 +103,22 @@ impl Appender {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         let mut digest = Sha256::new();
-        let end = walk(&segments, Place::START, |place, record| {
+        let mut end = walk(&segments, Place::START, |place, record| {
+            if record.end() > trusted {
+                return Step::Stop;
+            }
             absorb(&mut digest, &record);
             visit(place, &record);
             Step::Next
         })?;
+        if trusted < u64::MAX {
+            end.tail = Tail::Torn;
+        } else if end.tail == Tail::Torn
+            && let Some(trailer) = segments.last_bytes(end.place.segment)?
+            && trailer.seal.length >= end.place.offset
+        {
+            return Err(OpenError::Damaged(end.place.offset));
+        }
         let mut files = vec![Arc::clone(&lock)];
         for number in 1..=end.place.segment {
             files.push(Arc::new(
@@ -251,5 +267,52 @@ fn remove_after(segments: &Segments, last: u32) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::LogKey;
+    use breakbulk_log_record::Stream;
+    use bytes::BytesMut;
+
+    fn frame(offset: u64, content: &'static [u8]) -> Bytes {
+        let mut out = BytesMut::new();
+        Record::data(offset, 0, Stream::Output, Bytes::from_static(content)).encode(&mut out);
+        out.freeze()
+    }
+
+    fn open(dir: &tempfile::TempDir, trusted: u64) -> Appender {
+        let segments = Segments::of(dir.path(), &LogKey::new("default", "uid", 1).unwrap());
+        Appender::open(segments, 40, trusted, |_, _| ()).unwrap().appender
+    }
+
+    #[test]
+    fn after_a_failed_sync_only_what_was_durable_before_is_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut appender = open(&dir, u64::MAX);
+        for (offset, content) in [(0, &b"abc"[..]), (3, b"defg"), (7, b"hi")] {
+            assert_eq!(appender.append(&frame(offset, content)).unwrap().fault, None);
+        }
+        let seal = Seal {
+            length: 9,
+            digest: Sha256::digest(b"abcdefghi").into(),
+        };
+        appender.write_seal(seal, 1).unwrap();
+        drop(appender);
+        let mut appender = open(&dir, 7);
+        assert_eq!((appender.committed(), appender.seal()), (7, None));
+        appender.append(&frame(7, b"hi")).unwrap();
+        appender.write_seal(seal, 1).unwrap();
+        drop(appender);
+        let appender = open(&dir, 9);
+        assert_eq!(
+            (appender.committed(), appender.seal()),
+            (9, None),
+            "its seal may not be on disk"
+        );
+        drop(appender);
+        assert_eq!(open(&dir, u64::MAX).committed(), 9);
     }
 }

@@ -42,7 +42,7 @@ struct Mark {
 }
 
 /// Marks, and the counts up to the end of what is known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Index {
     marks: Vec<Mark>,
     step: u64,
@@ -112,6 +112,56 @@ impl Index {
         self.before(|mark| mark.latest < time).0
     }
 
+    /// Everything as numbers, for the file.
+    pub(crate) fn export(&self, words: &mut Vec<u64>) {
+        words.extend([
+            self.lines,
+            self.latest,
+            self.step,
+            u64::from(self.ends_in_line),
+            self.marks.len() as u64,
+        ]);
+        for mark in &self.marks {
+            let Place {
+                offset,
+                segment,
+                position,
+            } = mark.place;
+            words.extend([offset, u64::from(segment), position, mark.lines, mark.latest]);
+        }
+    }
+
+    /// An index from its numbers; `None` if they are none.
+    pub(crate) fn import(words: &[u64]) -> Option<Self> {
+        let [lines, latest, step, ends_in_line, count, marks @ ..] = words else {
+            return None;
+        };
+        let (marks, rest) = marks.as_chunks::<5>();
+        if marks.len() as u64 != *count || !rest.is_empty() {
+            return None;
+        }
+        let mark = |[offset, segment, position, lines, latest]: &[u64; 5]| {
+            let place = Place {
+                offset: *offset,
+                segment: u32::try_from(*segment).ok()?,
+                position: *position,
+            };
+            Some(Mark {
+                place,
+                lines: *lines,
+                latest: *latest,
+            })
+        };
+        let marks = marks.iter().map(mark).collect::<Option<Vec<_>>>()?;
+        Some(Self {
+            marks,
+            step: *step,
+            lines: *lines,
+            latest: *latest,
+            ends_in_line: *ends_in_line == 1,
+        })
+    }
+
     fn before(&self, holds: impl Fn(&Mark) -> bool) -> (Place, u64) {
         match self.marks.partition_point(holds) {
             0 => (Place::START, 0),
@@ -123,4 +173,50 @@ impl Index {
 /// Newlines in `bytes`.
 pub(crate) fn newlines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use breakbulk_log_record::Stream;
+    use bytes::Bytes;
+
+    fn long(records: u64) -> Index {
+        let mut index = Index::new();
+        for number in 0..records {
+            let offset = number * FIRST_STEP;
+            let record = Record::data(offset, number, Stream::Output, Bytes::from_static(b"a\nb"));
+            index.add(
+                Place {
+                    offset,
+                    segment: 0,
+                    position: offset,
+                },
+                &record,
+            );
+        }
+        index
+    }
+
+    #[test]
+    fn an_index_stays_bounded_and_still_finds_a_place_before_what_is_asked() {
+        let count = 5 * MAX_MARKS as u64;
+        let index = long(count);
+        assert!(index.marks.len() <= MAX_MARKS);
+        for number in (1..count).step_by(977) {
+            assert!(index.at_offset(number * FIRST_STEP).offset <= number * FIRST_STEP);
+            let (place, lines) = index.at_line(number);
+            assert!(lines < number && place.offset == lines * FIRST_STEP);
+            assert!(index.at_time(number).offset <= number * FIRST_STEP);
+        }
+    }
+
+    #[test]
+    fn an_index_is_the_same_after_its_file() {
+        let index = long(100);
+        let mut words = Vec::new();
+        index.export(&mut words);
+        assert_eq!(format!("{:?}", Index::import(&words).unwrap()), format!("{index:?}"));
+        assert!(Index::import(&words[..words.len() - 1]).is_none());
+    }
 }

@@ -11,6 +11,7 @@
 
 mod appender;
 mod index;
+mod index_file;
 mod ingest;
 mod intake;
 mod key;

@@ -10,6 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use breakbulk_log_record::{HEADER_LEN, Record};
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::appender::{Appender, OpenError, SealError};
 use crate::index::{Index, Place};
+use crate::index_file;
 use crate::intake::Fault;
 use crate::seal::Seal;
 use crate::segment::{Segments, Step, Tail, walk};
@@ -108,6 +110,10 @@ pub(crate) enum AppendError {
 pub(crate) struct Log {
     pub(crate) segments: Segments,
     segment_limit: u64,
+    /// Stored bytes beyond this offset are not to be believed.
+    trusted: u64,
+    /// When the files were last looked at for what another process wrote.
+    looked: Mutex<Option<Instant>>,
     state: Mutex<State>,
     appender: Mutex<Option<Appender>>,
     writing: AtomicBool,
@@ -124,7 +130,9 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(segments: Segments, segment_limit: u64, syncer: Arc<Syncer>) -> Self {
+    /// A log of which nothing is known yet. `trusted` is where an earlier writer in this process knew all to
+    /// be durable when its sync failed.
+    pub(crate) fn new(segments: Segments, segment_limit: u64, trusted: Option<u64>, syncer: Arc<Syncer>) -> Self {
         let state = State {
             index: Index::new(),
             end: Place::START,
@@ -134,6 +142,8 @@ impl Log {
         Self {
             segments,
             segment_limit,
+            trusted: trusted.unwrap_or(u64::MAX),
+            looked: Mutex::new(None),
             state: Mutex::new(state),
             appender: Mutex::new(None),
             writing: AtomicBool::new(false),
@@ -156,9 +166,14 @@ impl Log {
         if guard.is_some() {
             return Ok(());
         }
-        let opened = Appender::open(self.segments.clone(), self.segment_limit, |place, record| {
-            self.state.lock().learn(place, record);
-        })?;
+        let opened = Appender::open(
+            self.segments.clone(),
+            self.segment_limit,
+            self.trusted,
+            |place, record| {
+                self.state.lock().learn(place, record);
+            },
+        )?;
         self.writing.store(true, Ordering::Release);
         self.publish(opened.appender.committed());
         let goal = Goal {
@@ -336,15 +351,33 @@ impl Log {
         }
         self.durable.fetch_max(goal.offset, Ordering::AcqRel);
         if let Some(seal) = goal.seal {
-            self.progress.send_if_modified(|progress| {
+            let first = self.progress.send_if_modified(|progress| {
                 let first = matches!(progress, Progress::Open { .. } | Progress::Absent);
                 if first {
                     *progress = Progress::Sealed(seal);
                 }
                 first
             });
+            self.ring();
+            if first {
+                self.save_index();
+            }
+            return;
         }
         self.ring();
+    }
+
+    /// Keeps the index of a sealed log. Without it the log is walked when it is next opened.
+    fn save_index(&self) {
+        let state = self.state.lock();
+        if state.end.offset < index_file::WORTHWHILE {
+            return;
+        }
+        let (index, end) = (state.index.clone(), state.end);
+        drop(state);
+        if let Err(error) = index_file::save(&self.segments, &index, end) {
+            tracing::warn!(log = %self.segments.path(0).display(), %error, "keeping a log's index failed");
+        }
     }
 
     /// After a failed sync nobody knows what is on disk: the log takes nothing more in this process.
@@ -389,21 +422,50 @@ impl Log {
             return Ok(());
         }
         let start = self.state.lock().end;
-        if start == Place::START && self.segments.open(0)?.is_none() {
-            return Ok(());
+        if start == Place::START {
+            if self.segments.open(0)?.is_none() {
+                return Ok(());
+            }
+            if let Some(found) = index_file::load(&self.segments) {
+                *self.state.lock() = State::of(found.index, found.end);
+                self.publish_sealed(found.trailer.seal);
+                return Ok(());
+            }
         }
         let end = walk(&self.segments, start, |place, record| {
             self.state.lock().learn(place, &record);
             Step::Next
         })?;
         self.state.lock().end = end.place;
-        self.publish(end.place.offset);
-        if let Tail::Sealed(trailer) = end.tail {
-            self.durable.fetch_max(trailer.seal.length, Ordering::AcqRel);
-            self.progress.send_replace(Progress::Sealed(trailer.seal));
+        match end.tail {
+            Tail::Clean => self.publish(end.place.offset),
+            Tail::Sealed(trailer) => {
+                self.publish_sealed(trailer.seal);
+                self.save_index();
+            }
+            Tail::Torn => match self.segments.last_bytes(end.place.segment)? {
+                // Sealed and damaged: readers get what is good and are told where it ends.
+                Some(trailer) if trailer.seal.length >= end.place.offset => self.publish_sealed(trailer.seal),
+                _ => self.publish(end.place.offset),
+            },
         }
         drop(guard);
         Ok(())
+    }
+
+    fn publish_sealed(&self, seal: Seal) {
+        self.durable.fetch_max(seal.length, Ordering::AcqRel);
+        self.progress.send_replace(Progress::Sealed(seal));
+    }
+
+    /// Whether it is time to look at the files again; if so, the caller is the one to do it.
+    pub(crate) fn is_due(&self, interval: Duration) -> bool {
+        let mut looked = self.looked.lock();
+        let due = looked.is_none_or(|before| before.elapsed() >= interval);
+        if due {
+            *looked = Some(Instant::now());
+        }
+        due
     }
 
     /// Counts a follower, for as long as the guard lives.
@@ -435,6 +497,10 @@ impl Log {
         let mut guard = self.appender.lock();
         self.progress.send_replace(Progress::Deleted);
         self.writing.store(false, Ordering::Release);
+        match fs::remove_file(self.segments.index_path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut number = 0;
         loop {
             match fs::remove_file(self.segments.path(number)) {
@@ -449,6 +515,15 @@ impl Log {
 }
 
 impl State {
+    fn of(index: Index, end: Place) -> Self {
+        Self {
+            index,
+            end,
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+        }
+    }
+
     /// Takes notice of a record found in a file. Those known already are passed over.
     fn learn(&mut self, place: Place, record: &Record) {
         if place.offset == self.end.offset {

@@ -288,7 +288,12 @@ impl Reader {
                 changed.expect("the log is held, and with it the sender");
                 Ok(())
             }
-            () = tokio::time::sleep(self.store.poll_interval()) => self.store.look(&self.log).await,
+            () = tokio::time::sleep(self.store.poll_interval()) => {
+                if self.log.is_due(self.store.poll_interval()) {
+                    self.store.look(&self.log).await?;
+                }
+                Ok(())
+            }
         }
     }
 

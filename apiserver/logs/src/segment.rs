@@ -43,6 +43,27 @@ impl Segments {
         self.directory.join(format!("{}{number:05}.log", self.prefix))
     }
 
+    pub(crate) fn index_path(&self) -> PathBuf {
+        self.directory.join(format!("{}idx", self.prefix))
+    }
+
+    /// The trailer at the very end of the last segment, if the bytes there read as one. What a job prints
+    /// may read as one too, so this is only good for telling a damaged log from a torn one.
+    pub(crate) fn last_bytes(&self, mut number: u32) -> io::Result<Option<Trailer>> {
+        let mut last = None;
+        while let Some(file) = self.open(number)? {
+            last = Some(file);
+            number += 1;
+        }
+        let Some(file) = last else { return Ok(None) };
+        let Some(position) = file.metadata()?.len().checked_sub(TRAILER_LEN as u64) else {
+            return Ok(None);
+        };
+        let mut bytes = [0; TRAILER_LEN];
+        file.read_exact_at(&mut bytes, position)?;
+        Ok(Trailer::decode(&bytes))
+    }
+
     /// Opens a segment to read; `None` where there is none.
     pub(crate) fn open(&self, number: u32) -> io::Result<Option<File>> {
         match File::open(self.path(number)) {

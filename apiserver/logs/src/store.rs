@@ -72,11 +72,20 @@ pub struct LogInfo {
 #[derive(Clone, Debug)]
 pub struct LogStore(Arc<Inner>);
 
+/// The logs that are open.
+#[derive(Debug, Default)]
+struct Registry {
+    open: HashMap<LogKey, Arc<Log>>,
+    /// How many there may be before idle ones are looked for: grows with those in use, so that looking for
+    /// idle ones costs little for each log opened.
+    sweep_at: usize,
+}
+
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
     options: Options,
-    logs: Mutex<HashMap<LogKey, Arc<Log>>>,
+    logs: Mutex<Registry>,
     clock: AtomicU64,
     syncer: Arc<Syncer>,
     workers: Mutex<Vec<JoinHandle<()>>>,
@@ -130,14 +139,14 @@ impl LogStore {
     /// Removes one log. Its followers are told that it is gone.
     pub async fn delete(&self, key: &LogKey) -> Result<(), ReadError> {
         let log = self.log(key);
-        self.0.logs.lock().remove(key);
+        self.0.logs.lock().open.remove(key);
         self.blocking(move || log.delete()).await
     }
 
     /// Removes the logs of all attempts of a job.
     pub async fn delete_job(&self, namespace: &Namespace, job: &JobUid) -> Result<(), ReadError> {
         let mut open = Vec::new();
-        self.0.logs.lock().retain(|key, log| {
+        self.0.logs.lock().open.retain(|key, log| {
             let gone = key.namespace() == namespace && key.job_uid() == job;
             if gone {
                 open.push(Arc::clone(log));
@@ -156,7 +165,7 @@ impl LogStore {
     /// Removes the logs of all jobs of a namespace.
     pub async fn delete_namespace(&self, namespace: &Namespace) -> Result<(), ReadError> {
         let mut open = Vec::new();
-        self.0.logs.lock().retain(|key, log| {
+        self.0.logs.lock().open.retain(|key, log| {
             let gone = key.namespace() == namespace;
             if gone {
                 open.push(Arc::clone(log));
@@ -178,21 +187,22 @@ impl LogStore {
     pub(crate) fn log(&self, key: &LogKey) -> Arc<Log> {
         let mut logs = self.0.logs.lock();
         let now = self.0.clock.fetch_add(1, Ordering::Relaxed);
-        if let Some(log) = logs.get(key).filter(|log| !log.has_failed()) {
+        let known = logs.open.get(key);
+        if let Some(log) = known.filter(|log| !log.has_failed()) {
             log.used.store(now, Ordering::Relaxed);
             return Arc::clone(log);
         }
-        if logs.len() >= self.0.options.idle_logs {
-            close_idle(&mut logs, self.0.options.idle_logs);
-        }
+        let trusted = known.map(|failed| failed.durable());
+        logs.make_room(self.0.options.idle_logs);
         let segments = Segments::of(&self.0.root, key);
         let log = Arc::new(Log::new(
             segments,
             self.0.options.segment_bytes,
+            trusted,
             Arc::clone(&self.0.syncer),
         ));
         log.used.store(now, Ordering::Relaxed);
-        logs.insert(key.clone(), Arc::clone(&log));
+        logs.open.insert(key.clone(), Arc::clone(&log));
         log
     }
 
@@ -246,17 +256,27 @@ impl Drop for Inner {
     }
 }
 
-/// Closes the longest unused logs until a quarter of the places is free, or all left are in use.
-fn close_idle(logs: &mut HashMap<LogKey, Arc<Log>>, places: usize) {
-    let mut idle: Vec<(u64, LogKey)> = logs
-        .iter()
-        .filter(|(_, log)| Arc::strong_count(log) == 1)
-        .map(|(key, log)| (log.used.load(Ordering::Relaxed), key.clone()))
-        .collect();
-    idle.sort_unstable();
-    let excess = (logs.len() + places / 4 + 1).saturating_sub(places);
-    for (_, key) in idle.into_iter().take(excess) {
-        logs.remove(&key);
+impl Registry {
+    /// Closes the longest unused logs until three quarters of the places are taken by idle ones, if there
+    /// are too many. One that failed stays: its successor must know what of it is durable.
+    fn make_room(&mut self, places: usize) {
+        if self.open.len() < self.sweep_at.max(places) {
+            return;
+        }
+        let idle = |log: &Arc<Log>| Arc::strong_count(log) == 1 && !log.has_failed();
+        let mut used: Vec<u64> = self
+            .open
+            .values()
+            .filter(|log| idle(log))
+            .map(|log| log.used.load(Ordering::Relaxed))
+            .collect();
+        used.sort_unstable();
+        let keep = places * 3 / 4;
+        if let Some(newest) = used.len().checked_sub(keep + 1).map(|last| used[last]) {
+            self.open
+                .retain(|_, log| !idle(log) || log.used.load(Ordering::Relaxed) > newest);
+        }
+        self.sweep_at = self.open.len() + self.open.len() / 2 + places / 4;
     }
 }
 

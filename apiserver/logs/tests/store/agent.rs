@@ -43,10 +43,13 @@ impl Agent {
 
     pub(crate) async fn open(&mut self, log: u64, uid: &str) -> Result<Opened, Rejected> {
         self.send(log, open(uid)).await;
-        match self.answer().await.body.unwrap() {
-            Answer::Opened(opened) => Ok(opened),
-            Answer::Rejected(rejected) => Err(rejected),
-            other => panic!("open was answered with {other:?}"),
+        loop {
+            match self.answer().await.body.unwrap() {
+                Answer::Opened(opened) => return Ok(opened),
+                Answer::Rejected(rejected) => return Err(rejected),
+                Answer::Ack(_) => {}
+                Answer::Sealed(_) => panic!("open was answered with a seal"),
+            }
         }
     }
 

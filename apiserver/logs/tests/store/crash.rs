@@ -49,8 +49,8 @@ async fn what_was_durable_is_there_after_the_server_is_killed_at_any_moment() {
         let (mut child, address) = spawn(dir.path());
         let mut agent = Agent::connect(address).await;
         let opened = agent.open(1, "log").await.unwrap();
-        assert!(opened.committed as usize >= sent, "lost what was durable");
-        let mut at = opened.committed as usize;
+        let mut at = usize::try_from(opened.committed).unwrap();
+        assert!(at >= sent, "lost what was durable");
         let end = (at + 13_000 * round).min(all.len());
         while at < end {
             let next = (at + 997).min(end);
@@ -66,7 +66,8 @@ async fn what_was_durable_is_there_after_the_server_is_killed_at_any_moment() {
     }
     let server = Server::start(dir.path(), Options::default()).await;
     let (chunks, end) = read_all(&server.store, "log", ReadOptions::default()).await;
-    assert!(end.length as usize >= sent);
-    assert_eq!(content(&chunks), &all[..end.length as usize]);
+    let length = usize::try_from(end.length).unwrap();
+    assert!(length >= sent);
+    assert!(content(&chunks) == all[..length]);
     server.stop().await;
 }

@@ -3,6 +3,7 @@
 
 mod agent;
 mod crash;
+mod disk;
 mod ingest;
 mod model;
 mod readers;

@@ -75,7 +75,7 @@ impl World {
         let mut agent = Agent::connect(server.address).await;
         agent.open(1, "log").await.unwrap();
         let all = (0..100_000u32)
-            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
             .collect();
         Self {
             dir,
