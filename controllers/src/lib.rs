@@ -6,16 +6,25 @@
 //! | [`pipeline_run`] | runs, their Jobs | resolves, creates Jobs whose needs are met, cancels, sums up |
 //! | [`scheduler`] | waiting Jobs, Nodes | binds, says why a Job waits |
 //! | [`concurrency_group`] | groups, who asks for a place | hands places out and takes them back |
+//! | [`job`] | Jobs, their nodes' leases | next attempts, lost attempts, cancels nobody claimed |
+//! | [`node_lifecycle`] | Nodes, their leases | marks what is silent |
+//! | [`git_repository`] | repositories, the git servers | records moves as GitEvents, then where refs point |
+//! | [`trigger`] | GitEvents, Pipelines | one run for each that matches |
 //!
 //! Each is *observe, plan, act*: a plan is a pure function, tested on its own; acting twice on it is acting once. They
 //! share one [`world`]: one watch and one cache per kind. Any of them may be killed between any two of its writes.
 
 pub mod concurrency_group;
 pub mod config;
+pub mod git_repository;
+pub mod heartbeat;
+pub mod job;
+pub mod node_lifecycle;
 pub mod pipeline_run;
 pub mod runtime;
 pub mod scheduler;
 pub mod serve;
+pub mod trigger;
 pub mod world;
 
 pub use config::{Config, Election, Settings};

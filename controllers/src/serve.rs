@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use breakbulk_client::ConnectError;
 use breakbulk_schemas::concurrency_group::MemberKind;
-use breakbulk_schemas::{ConcurrencyGroup, Job, PipelineRun};
+use breakbulk_schemas::{ConcurrencyGroup, GitEvent, GitRepository, Job, PipelineRun};
 use futures::FutureExt;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Election, Settings};
+use crate::heartbeat::Heartbeats;
 use crate::runtime::leader::{self, Candidate};
 use crate::runtime::queue::Reconcile;
-use crate::runtime::{Change, Queue};
+use crate::runtime::{Change, Key, Queue};
 use crate::scheduler::Scheduler;
 use crate::world::{self, World};
-use crate::{concurrency_group, pipeline_run};
+use crate::{concurrency_group, git_repository, job, node_lifecycle, pipeline_run, trigger};
 
 /// How many objects of one kind are reconciled at the same time.
 const AT_ONCE: usize = 32;
@@ -96,10 +98,13 @@ fn wire(world: &Arc<World>, tasks: &mut JoinSet<()>) {
     let runs = Arc::new(pipeline_run::Controller::new(Arc::clone(world)));
     let groups = Arc::new(concurrency_group::Controller::new(Arc::clone(world)));
     let scheduler = Arc::new(Scheduler::new(Arc::clone(world)));
+    let heartbeats = Arc::new(Heartbeats::default());
     let queues = Arc::new(Queues::default());
     hook_runs(world, &queues, &groups);
     hook_jobs(world, &queues, &groups, &scheduler);
-    hook_others(world, &queues, &scheduler);
+    hook_groups(world, &queues, &scheduler);
+    hook_nodes(world, &queues, &scheduler, &heartbeats);
+    hook_git(world, &queues);
 
     /// A task that reconciles what is in a queue, once everything has been seen.
     macro_rules! reconcile {
@@ -119,6 +124,22 @@ fn wire(world: &Arc<World>, tasks: &mut JoinSet<()>) {
     }
     reconcile!("pipeline run", runs, runs);
     reconcile!("concurrency group", groups, groups);
+    reconcile!(
+        "job",
+        jobs,
+        Arc::new(job::Controller::new(Arc::clone(world), Arc::clone(&heartbeats)))
+    );
+    reconcile!(
+        "node lifecycle",
+        nodes,
+        Arc::new(node_lifecycle::Controller::new(Arc::clone(world), heartbeats))
+    );
+    reconcile!(
+        "git repository",
+        repositories,
+        Arc::new(git_repository::Controller::new(Arc::clone(world)))
+    );
+    reconcile!("trigger", events, Arc::new(trigger::Controller::new(Arc::clone(world))));
     let world = Arc::clone(world);
     tasks.spawn(async move {
         world.ready().await;
@@ -131,6 +152,10 @@ fn wire(world: &Arc<World>, tasks: &mut JoinSet<()>) {
 struct Queues {
     runs: Arc<Queue>,
     groups: Arc<Queue>,
+    jobs: Arc<Queue>,
+    nodes: Arc<Queue>,
+    repositories: Arc<Queue>,
+    events: Arc<Queue>,
 }
 
 async fn work(world: Arc<World>, queue: Arc<Queue>, name: &'static str, reconcile: Reconcile) {
@@ -170,7 +195,7 @@ fn hook_jobs(
         })]);
 }
 
-fn hook_others(world: &World, queues: &Arc<Queues>, scheduler: &Arc<Scheduler>) {
+fn hook_groups(world: &World, queues: &Arc<Queues>, scheduler: &Arc<Scheduler>) {
     let (to, passes) = (Arc::clone(queues), Arc::clone(scheduler));
     world
         .groups
@@ -191,11 +216,34 @@ fn hook_others(world: &World, queues: &Arc<Queues>, scheduler: &Arc<Scheduler>) 
             }
             passes.look();
         })]);
-    let passes = Arc::clone(scheduler);
+}
+
+fn hook_nodes(world: &World, queues: &Arc<Queues>, scheduler: &Arc<Scheduler>, heartbeats: &Arc<Heartbeats>) {
+    let (to, passes) = (Arc::clone(queues), Arc::clone(scheduler));
     world
         .nodes
         .cache()
-        .set_hooks(vec![Box::new(move |_: &Change<'_, Node>| passes.look())]);
+        .set_hooks(vec![Box::new(move |change: &Change<'_, Node>| {
+            passes.look();
+            to.nodes.add(change.key.clone());
+        })]);
+    let (to, heartbeats) = (Arc::clone(queues), Arc::clone(heartbeats));
+    world
+        .leases
+        .cache()
+        .set_hooks(vec![Box::new(move |change: &Change<'_, Lease>| {
+            heartbeats.changed(change);
+            to.nodes.add(Key::new("", change.key.name.clone()));
+        })]);
+}
+
+fn hook_git(world: &World, queues: &Arc<Queues>) {
+    let to = Arc::clone(queues);
+    let hook = move |change: &Change<'_, GitRepository>| to.repositories.add(change.key.clone());
+    world.repositories.cache().set_hooks(vec![Box::new(hook)]);
+    let to = Arc::clone(queues);
+    let hook = move |change: &Change<'_, GitEvent>| to.events.add(change.key.clone());
+    world.events.cache().set_hooks(vec![Box::new(hook)]);
 }
 
 /// Cancels `shutdown` at the first SIGTERM or SIGINT.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -175,6 +175,18 @@ where
             .get_opt(&key.name)
             .await
             .map_err(|source| request::<K>("get", key, source))
+    }
+
+    /// Asks the server for all objects of a namespace, past the cache.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub async fn list(&self, namespace: &str) -> Result<Vec<K>, ApiError> {
+        let key = Key::new(namespace, "");
+        let listed = self.api(&key).list(&ListParams::default()).await;
+        listed
+            .map(|list| list.items)
+            .map_err(|source| request::<K>("list", &key, source))
     }
 
     /// Creates an object.
