@@ -144,7 +144,8 @@ impl Fleet {
             .arg(kubeconfig)
             .arg("--data-dir")
             .arg(self.path("agent", index));
-        command.args(["--node-name", &name]);
+        command.args(["--name", &name, "--allow-local-git", "--jobs", "16"]);
+        command.args(["--lease-renew", "0.5", "--lease-duration", "2", "--fence", "6"]);
         let daemon = Daemon::spawn("bulk-node-agent", command, &self.log("agent", index))?;
         self.agents[index] = Some(daemon);
         Ok(())
