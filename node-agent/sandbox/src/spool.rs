@@ -32,6 +32,8 @@ pub(crate) struct Spool {
     /// Bytes of the file, all of them whole records.
     size: u64,
     quota: u64,
+    /// The quota was reached once. What comes after stays out, even if it is small, so that there is one hole.
+    full: bool,
     /// What is missing right before `offset` and has no gap record yet.
     gap: Option<Gap>,
     missing: u64,
@@ -67,7 +69,8 @@ impl Spool {
 
     fn append_one(&mut self, stream: Stream, payload: &[u8]) {
         let needed = (HEADER_LEN + payload.len()) as u64 + GAP_ROOM;
-        if self.size + needed > self.quota {
+        self.full |= self.size + needed > self.quota;
+        if self.full {
             return self.lose(payload.len(), "the log is over its quota");
         }
         if self.gap.is_some() && self.close_gap().is_err() {
@@ -129,11 +132,6 @@ impl Spool {
             }
         }
         written
-    }
-
-    /// Offset of the next content byte: how much the script has written.
-    pub(crate) fn offset(&self) -> u64 {
-        self.offset
     }
 
     /// Asks the kernel to begin writing to the disk what it has not written yet; returns at once.

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An attempt with directories of its own, removed at the end.
 pub(crate) struct Attempt {
-    pub(crate) root: tempfile::TempDir,
+    _root: tempfile::TempDir,
     pub(crate) dir: AttemptDir,
     pub(crate) spec: Spec,
     child: Option<Child>,
