@@ -19,6 +19,7 @@ mod model;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod transfer;
 mod validate;
 
 pub use error::{Error, Result};

@@ -1,0 +1,166 @@
+//! Files that are not what was written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use breakbulk_store::embedded::Embedded;
+use breakbulk_store::{Error, KeyValue, RangeQuery, Revision, Store};
+
+use super::{open, pair, pair_number, put, small_files};
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+fn files(dir: &Path) -> Files {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| (PathBuf::from(path.file_name().unwrap()), fs::read(path).unwrap()))
+        .collect()
+}
+
+fn restore(files: &Files) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        fs::write(dir.path().join(name), content).unwrap();
+    }
+    dir
+}
+
+async fn everything(store: &dyn Store) -> (Vec<KeyValue>, Revision) {
+    let page = store.range(RangeQuery::prefix("")).await.unwrap();
+    (page.items, page.revision)
+}
+
+/// A store with several log files and a snapshot, closed in order.
+async fn a_closed_store() -> (Files, (Vec<KeyValue>, Revision)) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for number in 1..60 {
+        store
+            .txn(pair(usize::try_from(number % 7).unwrap(), number))
+            .await
+            .unwrap();
+        if number == 40 {
+            store.compact(Revision(30)).await.unwrap();
+        }
+    }
+    let all = everything(&store).await;
+    store.close().await;
+    let files = files(dir.path());
+    let count = |prefix: &str| {
+        files
+            .keys()
+            .filter(|name| name.to_str().unwrap().starts_with(prefix))
+            .count()
+    };
+    assert!(count("log-") > 2, "there are several log files");
+    assert_eq!(count("snapshot-"), 1, "there is a snapshot");
+    (files, all)
+}
+
+#[tokio::test]
+async fn a_flipped_byte_anywhere_is_refused_or_harmless() {
+    let (files, all) = a_closed_store().await;
+    let (mut refused, mut harmless) = (0, 0);
+    for (name, content) in &files {
+        // Every byte of the headers and the first records, then some.
+        let positions = (0..content.len().min(120)).chain((120..content.len()).step_by(97));
+        for position in positions {
+            let mut damaged = files.clone();
+            damaged.get_mut(name).unwrap()[position] ^= 0x20;
+            let dir = restore(&damaged);
+            match Embedded::open(dir.path(), small_files()) {
+                Err(Error::Damaged { path, .. }) => {
+                    assert!(
+                        path.ends_with(name),
+                        "{} is named, {} is damaged",
+                        path.display(),
+                        name.display()
+                    );
+                    refused += 1;
+                }
+                Err(error) => panic!("{} at {position}: {error}", name.display()),
+                // Padding, or zeros that nothing was written to yet.
+                Ok(store) => {
+                    assert_eq!(everything(&store).await, all, "{} at {position}", name.display());
+                    harmless += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 10 * harmless, "{refused} refused, {harmless} harmless");
+}
+
+#[tokio::test]
+async fn a_missing_file_is_refused() {
+    let (files, _) = a_closed_store().await;
+    for name in files.keys().filter(|name| name.to_str() != Some("LOCK")) {
+        let mut rest = files.clone();
+        rest.remove(name);
+        let dir = restore(&rest);
+        let error = Embedded::open(dir.path(), small_files()).err();
+        assert!(
+            matches!(error, Some(Error::Damaged { .. })),
+            "without {}: {error:?}",
+            name.display()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_another_store_is_refused() {
+    let (files, _) = a_closed_store().await;
+    let (others, _) = a_closed_store().await;
+    for name in files.keys().filter(|name| name.to_str() != Some("LOCK")) {
+        let mut mixed = files.clone();
+        if let Some(content) = others.get(name) {
+            mixed.insert(name.clone(), content.clone());
+            let error = Embedded::open(restore(&mixed).path(), small_files()).err();
+            assert!(
+                matches!(error, Some(Error::Damaged { .. })),
+                "with another's {}: {error:?}",
+                name.display()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_cut_inside_its_last_write_opens_without_that_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.txn(pair(0, 1)).await.unwrap();
+    store.txn(pair(0, 2)).await.unwrap();
+    // The files of a running store are those of a killed one.
+    let killed = files(dir.path());
+    let (name, log) = killed
+        .iter()
+        .find(|(name, _)| name.to_str().unwrap().starts_with("log-"))
+        .unwrap();
+    let written = log.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    // Not in its first bytes: those of the write before would be cut, too.
+    for cut in (written - 100)..written {
+        let mut files = killed.clone();
+        files.get_mut(name).unwrap().truncate(cut);
+        let dir = restore(&files);
+        let reopened = open(dir.path());
+        assert_eq!(pair_number(&reopened, 0).await, 1, "cut at {cut}");
+        assert_eq!(put(&reopened, "/next", "x").await, Revision(3));
+        drop(reopened);
+        assert_eq!(pair_number(&open(dir.path()), 0).await, 1, "cut at {cut}, opened again");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_is_opened_by_one_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    put(&store, "/a", "1").await;
+    let error = Embedded::open(dir.path(), small_files()).err();
+    assert!(matches!(error, Some(Error::Locked { .. })), "{error:?}");
+    store.close().await;
+    let again = open(dir.path());
+    assert!(again.get(b"/a").await.unwrap().0.is_some());
+    let late = store.txn(pair(0, 1)).await;
+    assert!(matches!(late, Err(Error::Unavailable { .. })), "{late:?}");
+}
