@@ -1,0 +1,313 @@
+//! The query of a URL, as options. Unknown parameters are ignored, as upstream does; malformed ones are a 400.
+
+use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
+
+use super::path::percent_decode;
+use crate::registry::Resource;
+use crate::registry::objects::{DeleteOptions, FieldValidation, Persist, Propagation, WriteOptions};
+use crate::selector::{FieldSelector, LabelSelector};
+use crate::status::{ApiError, ApiResult};
+
+/// The parameters of a request, decoded.
+#[derive(Clone, Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+/// How a `resourceVersion` of a list is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// Not said.
+    Unset,
+    /// At least as new.
+    NotOlderThan,
+    /// Exactly it.
+    Exact,
+}
+
+/// Options of a list or watch.
+#[derive(Clone, Debug)]
+pub struct ListOptions {
+    /// Which objects.
+    pub filter: Filter,
+    /// At most so many; 0 is no limit.
+    pub limit: usize,
+    /// Where a list goes on.
+    pub continue_token: String,
+    /// The revision; none when not said.
+    pub resource_version: Option<u64>,
+    /// How that is meant.
+    pub version_match: Match,
+    /// Whether bookmarks are wanted.
+    pub bookmarks: bool,
+    /// When a watch ends.
+    pub timeout_seconds: Option<u64>,
+    /// Whether a watch begins with everything there is.
+    pub send_initial_events: Option<bool>,
+}
+
+/// Which objects a list or watch is about. All of it must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    labels: LabelSelector,
+    fields: Vec<FieldTerm>,
+}
+
+#[derive(Clone, Debug)]
+struct FieldTerm {
+    field: Field,
+    equals: bool,
+    value: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Name,
+    Namespace,
+    Selectable(usize),
+}
+
+impl Query {
+    /// Parses what stands after the question mark.
+    pub fn parse(text: &str) -> ApiResult<Self> {
+        let decode = |part: &str| {
+            percent_decode(&part.replace('+', " ")).ok_or_else(|| ApiError::bad_request("the query is not properly encoded"))
+        };
+        let pairs = text.split('&').filter(|p| !p.is_empty()).map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decode(key)?, decode(value)?))
+        });
+        Ok(Self(pairs.collect::<ApiResult<_>>()?))
+    }
+
+    /// The first value of a parameter.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// A flag, as Go parses one.
+    pub fn flag(&self, key: &str) -> ApiResult<Option<bool>> {
+        match self.get(key) {
+            None | Some("") => Ok(None),
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
+            Some(other) => Err(ApiError::bad_request(format!("{key}: {other:?} is not a boolean"))),
+        }
+    }
+
+    /// A number that is not negative.
+    pub fn number(&self, key: &str) -> ApiResult<Option<u64>> {
+        match self.get(key) {
+            None | Some("") => Ok(None),
+            Some(text) => match text.parse() {
+                Ok(number) => Ok(Some(number)),
+                Err(_) => Err(ApiError::bad_request(format!("{key}: {text:?} is not a number that is zero or more"))),
+            },
+        }
+    }
+
+    /// Whether this is a watch.
+    pub fn is_watch(&self) -> ApiResult<bool> {
+        Ok(self.flag("watch")?.unwrap_or(false))
+    }
+
+    /// Options of a list or watch on a resource.
+    pub fn list_options(&self, resource: &Resource) -> ApiResult<ListOptions> {
+        let resource_version = match self.get("resourceVersion") {
+            None | Some("") => None,
+            Some(text) => {
+                let parsed = text.parse().ok().filter(|_| !text.starts_with('+'));
+                Some(parsed.ok_or_else(|| invalid_option("resourceVersion", text, "must be an unsigned integer"))?)
+            }
+        };
+        let version_match = match self.get("resourceVersionMatch") {
+            None | Some("") => Match::Unset,
+            Some("NotOlderThan") => Match::NotOlderThan,
+            Some("Exact") => Match::Exact,
+            Some(other) => {
+                let error = FieldError::with_value(
+                    Path::root("resourceVersionMatch"),
+                    ErrorKind::NotSupported,
+                    other,
+                    "supported values: \"Exact\", \"NotOlderThan\"",
+                );
+                return Err(ApiError::invalid_options("ListOptions", &[error]));
+            }
+        };
+        let limit = self.number("limit")?.unwrap_or(0);
+        let options = ListOptions {
+            filter: self.filter(resource)?,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            continue_token: self.get("continue").unwrap_or("").to_owned(),
+            resource_version,
+            version_match,
+            bookmarks: self.flag("allowWatchBookmarks")?.unwrap_or(false),
+            timeout_seconds: self.number("timeoutSeconds")?,
+            send_initial_events: self.flag("sendInitialEvents")?,
+        };
+        options.check(self.is_watch()?)?;
+        Ok(options)
+    }
+
+    fn filter(&self, resource: &Resource) -> ApiResult<Filter> {
+        let labels = LabelSelector::parse(self.get("labelSelector").unwrap_or(""))
+            .map_err(|e| ApiError::bad_request(e.to_string()))?;
+        let selector = FieldSelector::parse(self.get("fieldSelector").unwrap_or(""))
+            .map_err(|e| ApiError::bad_request(e.to_string()))?;
+        let mut fields = Vec::with_capacity(selector.terms.len());
+        for term in selector.terms {
+            let field = match term.path.as_str() {
+                "metadata.name" => Field::Name,
+                "metadata.namespace" => Field::Namespace,
+                other => match resource.selectable.iter().find(|s| s.label == other) {
+                    Some(selectable) => Field::Selectable(selectable.index),
+                    None => return Err(ApiError::bad_request(format!("field label not supported: {other}"))),
+                },
+            };
+            fields.push(FieldTerm { field, equals: term.equals, value: term.value });
+        }
+        Ok(Filter { labels, fields })
+    }
+
+    /// Options of a create, update or patch.
+    pub fn write_options(&self) -> ApiResult<WriteOptions> {
+        let field_validation = match self.get("fieldValidation") {
+            None | Some("" | "Warn") => FieldValidation::Warn,
+            Some("Ignore") => FieldValidation::Ignore,
+            Some("Strict") => FieldValidation::Strict,
+            Some(other) => {
+                let expected = "supported values: \"Ignore\", \"Strict\", \"Warn\"";
+                let path = Path::root("fieldValidation");
+                let error = FieldError::with_value(path, ErrorKind::NotSupported, other, expected);
+                return Err(ApiError::invalid_options("CreateOptions", &[error]));
+            }
+        };
+        Ok(WriteOptions { persist: self.persist()?, field_validation })
+    }
+
+    fn persist(&self) -> ApiResult<Persist> {
+        persist(self.all("dryRun"))
+    }
+
+    /// Options of a delete, as far as they stand in the query.
+    pub fn delete_options(&self) -> ApiResult<DeleteOptions> {
+        let orphan = self.flag("orphanDependents")?;
+        Ok(DeleteOptions {
+            persist: self.persist()?,
+            propagation: propagation(self.get("propagationPolicy"), orphan)?,
+            uid: None,
+            resource_version: None,
+        })
+    }
+}
+
+/// `dryRun` as a list of stages.
+pub fn persist<'a>(stages: impl Iterator<Item = &'a str>) -> ApiResult<Persist> {
+    let mut persist = Persist::Store;
+    for stage in stages.filter(|s| !s.is_empty()) {
+        if stage != "All" {
+            let path = Path::root("dryRun");
+            let error = FieldError::with_value(path, ErrorKind::NotSupported, stage, "supported values: \"All\"");
+            return Err(ApiError::invalid_options("CreateOptions", &[error]));
+        }
+        persist = Persist::DryRun;
+    }
+    Ok(persist)
+}
+
+/// The policy for dependents, in its new and its old spelling.
+pub fn propagation(policy: Option<&str>, orphan: Option<bool>) -> ApiResult<Option<Propagation>> {
+    let named = match policy {
+        None | Some("") => None,
+        Some("Foreground") => Some(Propagation::Foreground),
+        Some("Background") => Some(Propagation::Background),
+        Some("Orphan") => Some(Propagation::Orphan),
+        Some(other) => {
+            let expected = "supported values: \"Foreground\", \"Background\", \"Orphan\"";
+            let path = Path::root("propagationPolicy");
+            let error = FieldError::with_value(path, ErrorKind::NotSupported, other, expected);
+            return Err(ApiError::invalid_options("DeleteOptions", &[error]));
+        }
+    };
+    match (named, orphan) {
+        (Some(_), Some(_)) => {
+            let detail = "orphanDependents and deletionPropagation cannot be both set";
+            let error = FieldError::new(Path::root("propagationPolicy"), ErrorKind::Invalid, detail);
+            Err(ApiError::invalid_options("DeleteOptions", &[error]))
+        }
+        (None, Some(true)) => Ok(Some(Propagation::Orphan)),
+        (None, Some(false)) => Ok(Some(Propagation::Background)),
+        (named, None) => Ok(named),
+    }
+}
+
+fn invalid_option(field: &str, value: &str, detail: &str) -> ApiError {
+    ApiError::bad_request(format!("{field}: Invalid value: {value:?}: {detail}"))
+}
+
+impl ListOptions {
+    /// Which combinations make sense (`apimachinery/pkg/apis/meta/internalversion/validation`).
+    fn check(&self, watch: bool) -> ApiResult<()> {
+        let forbidden = |field: &str, detail: &str| FieldError::new(Path::root(field), ErrorKind::Forbidden, detail);
+        let mut errors = Vec::new();
+        let matched = self.version_match != Match::Unset;
+        if watch {
+            match self.send_initial_events {
+                Some(_) if self.version_match != Match::NotOlderThan => errors.push(forbidden(
+                    "resourceVersionMatch",
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                )),
+                None if matched => errors.push(forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                )),
+                _ => {}
+            }
+        } else {
+            if self.send_initial_events.is_some() {
+                errors.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+            }
+            if matched && self.resource_version.is_none() {
+                let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                errors.push(forbidden("resourceVersionMatch", detail));
+            }
+            if matched && !self.continue_token.is_empty() {
+                let detail = "resourceVersionMatch is forbidden when continue is provided";
+                errors.push(forbidden("resourceVersionMatch", detail));
+            }
+            if self.version_match == Match::Exact && self.resource_version == Some(0) {
+                let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                errors.push(forbidden("resourceVersionMatch", detail));
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid_options("ListOptions", &errors)) }
+    }
+}
+
+impl Filter {
+    /// Only the object of this name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.fields.push(FieldTerm { field: Field::Name, equals: true, value: name.to_owned() });
+        self
+    }
+
+    /// Whether everything passes.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Whether an object passes.
+    pub fn matches(&self, entry: &crate::cacher::Entry) -> bool {
+        self.fields.iter().all(|term| {
+            let is = match term.field {
+                Field::Name => entry.name(),
+                Field::Namespace => entry.namespace(),
+                Field::Selectable(index) => entry.field(index),
+            };
+            (is == term.value) == term.equals
+        }) && (self.labels.is_empty() || self.labels.matches(|key| entry.label(key)))
+    }
+}

@@ -1,0 +1,262 @@
+//! Watches: a cursor into the ring of changes, turned into a stream of JSON lines. The stream is pulled by its reader; one
+//! that reads too slowly finds its place gone and is told to list again.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use rand::Rng as _;
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+use super::App;
+use super::negotiate::Shape;
+use super::query::{Filter, ListOptions};
+use super::shapes::{Definitions, RowObject, bytes_of, event_object};
+use crate::cacher::{Change, ChangeKind, Cursor, Entry, TooOld};
+use crate::registry::{Resource, object};
+use crate::status::{ApiError, ApiResult};
+
+/// How often a watcher that wants bookmarks gets one.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long before the end a last bookmark is sent.
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
+/// How long a watch lasts that does not say: this, times one to two.
+const DEFAULT_SECONDS: u64 = 1800;
+/// Bytes put together for one write.
+const CHUNK: usize = 64 << 10;
+
+/// A running watch.
+struct Watch {
+    app: Arc<App>,
+    resource: Arc<Resource>,
+    filter: Filter,
+    prefix: String,
+    shape: Shape,
+    rows: RowObject,
+    cursor: Cursor,
+    /// Changes up to here have been seen by the client.
+    after: u64,
+    initial: VecDeque<Arc<Entry>>,
+    /// The bookmark that ends the initial events is still to be sent.
+    announce: bool,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    definitions: Definitions,
+    ended: bool,
+}
+
+/// Starts a watch; the body of its answer.
+pub async fn watch(
+    app: Arc<App>,
+    resource: Arc<Resource>,
+    namespace: Option<&str>,
+    options: ListOptions,
+    shape: Shape,
+    rows: RowObject,
+) -> ApiResult<Body> {
+    let prefix = super::key_prefix(&resource, namespace);
+    let cacher = app.objects.cacher.clone();
+    let storage = cacher.storage(resource.storage);
+    let initial = options.send_initial_events.unwrap_or(options.resource_version.is_none_or(|v| v == 0));
+    let started = if initial {
+        let reached = match options.resource_version {
+            Some(0) if options.send_initial_events.is_none() => cacher.reached(),
+            Some(revision) if revision > 0 => cacher.wait_for(revision).await?,
+            _ => cacher.catch_up().await?,
+        };
+        let (mut snapshot, cursor) = storage.list_and_watch(&prefix, reached);
+        snapshot.entries.retain(|entry| options.filter.matches(entry));
+        Ok((snapshot.entries.into(), cursor, snapshot.revision))
+    } else {
+        let from = match options.resource_version {
+            Some(revision) if revision > 0 => revision,
+            _ => cacher.catch_up().await?,
+        };
+        storage.watch_from(from).map(|cursor| (VecDeque::new(), cursor, from)).map_err(|e| (e, from))
+    };
+    let (initial_events, cursor, after) = match started {
+        Ok(started) => started,
+        Err((TooOld { oldest }, from)) => return Ok(Body::from(error_line(&ApiError::expired(from, oldest)))),
+    };
+    let seconds = options.timeout_seconds.filter(|s| *s > 0).unwrap_or_else(|| {
+        rand::rng().random_range(DEFAULT_SECONDS..2 * DEFAULT_SECONDS)
+    });
+    let now = Instant::now();
+    let deadline = now + Duration::from_secs(seconds.min(24 * 3600));
+    let watch = Watch {
+        resource,
+        filter: options.filter,
+        prefix,
+        shape,
+        rows,
+        cursor,
+        after,
+        initial: initial_events,
+        announce: options.send_initial_events == Some(true) && options.bookmarks,
+        bookmarks: options.bookmarks,
+        next_bookmark: (now + BOOKMARK_EVERY).min(deadline.checked_sub(BOOKMARK_BEFORE_END).unwrap_or(now).max(now + Duration::from_millis(100))),
+        deadline,
+        definitions: Definitions::Shown,
+        ended: false,
+        app,
+    };
+    let stream = futures::stream::unfold(watch, |mut watch| async move {
+        watch.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), watch))
+    });
+    Ok(Body::from_stream(stream))
+}
+
+impl Watch {
+    /// The next bytes; none at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let mut out = BytesMut::new();
+        self.take_initial(&mut out);
+        loop {
+            if !out.is_empty() {
+                return Some(out.freeze());
+            }
+            // Read before the ring is: what is drained then is complete up to here.
+            let reached = self.app.objects.cacher.reached();
+            match self.app.objects.cacher.clone().storage(self.resource.storage).poll(&mut self.cursor) {
+                Err(TooOld { oldest }) => {
+                    self.ended = true;
+                    return Some(error_line(&ApiError::expired(self.after, oldest)));
+                }
+                Ok(batch) => {
+                    for change in &batch.changes {
+                        self.put_change(&mut out, change);
+                    }
+                    if batch.drained {
+                        self.after = self.after.max(reached);
+                    } else {
+                        continue;
+                    }
+                }
+            }
+            if out.is_empty() && !self.wait(&mut out).await {
+                return None;
+            }
+        }
+    }
+
+    /// Waits for something to do; false at the end.
+    async fn wait(&mut self, out: &mut BytesMut) -> bool {
+        let bookmark = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+        tokio::select! {
+            () = self.cursor.changed() => {}
+            () = self.app.shutdown.cancelled() => return false,
+            () = sleep_until(bookmark) => {
+                let now = Instant::now();
+                if now >= self.deadline {
+                    return false;
+                }
+                let last = self.deadline.checked_sub(BOOKMARK_BEFORE_END).unwrap_or(now);
+                self.next_bookmark = now + BOOKMARK_EVERY;
+                if now < last {
+                    self.next_bookmark = self.next_bookmark.min(last);
+                }
+                self.put_bookmark(out, false);
+            }
+        }
+        true
+    }
+
+    fn take_initial(&mut self, out: &mut BytesMut) {
+        while out.len() < CHUNK {
+            match self.initial.pop_front() {
+                Some(entry) => self.put_object(out, "ADDED", &bytes_of(&self.resource.clone(), &entry).clone()),
+                None => break,
+            }
+        }
+        if self.initial.is_empty() && self.announce {
+            self.announce = false;
+            self.put_bookmark(out, true);
+        }
+    }
+
+    fn put_change(&mut self, out: &mut BytesMut, change: &Change) {
+        if change.revision <= self.after || !change.entry.key.starts_with(&self.prefix) {
+            return;
+        }
+        self.after = change.revision;
+        let before = change.previous.as_ref().filter(|previous| self.filter.matches(previous));
+        let after = change.kind == ChangeKind::Put && self.filter.matches(&change.entry);
+        let resource = self.resource.clone();
+        match (before, after) {
+            (None, true) => self.put_object(out, "ADDED", bytes_of(&resource, &change.entry)),
+            (Some(_), true) => self.put_object(out, "MODIFIED", bytes_of(&resource, &change.entry)),
+            (Some(_), false) if change.kind == ChangeKind::Deleted => {
+                self.put_object(out, "DELETED", bytes_of(&resource, &change.entry));
+            }
+            // It has left the selection: for this watcher it is gone, as it was when last seen.
+            (Some(previous), false) => {
+                let storage = self.app.objects.registry.storage(resource.storage);
+                let mut last = object::replace_revision(&storage.header, &previous.encoded, change.revision);
+                if let Some(conversion) = resource.conversion {
+                    last = crate::registry::objects::convert_bytes(&last, conversion.from_storage);
+                }
+                self.put_object(out, "DELETED", &last);
+            }
+            (None, false) => {}
+        }
+    }
+
+    fn put_object(&mut self, out: &mut BytesMut, kind: &str, encoded: &Bytes) {
+        match self.shape {
+            Shape::Plain => put_line(out, kind, encoded),
+            shape => {
+                let shaped = event_object(&self.resource, encoded, shape, self.rows, self.definitions);
+                self.definitions = Definitions::Left;
+                put_line(out, kind, &shaped);
+            }
+        }
+    }
+
+    fn put_bookmark(&mut self, out: &mut BytesMut, initial_end: bool) {
+        let mut metadata = json!({ "resourceVersion": self.after.to_string(), "creationTimestamp": null });
+        if initial_end {
+            metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
+        }
+        let (api_version, kind) = match self.shape {
+            Shape::Metadata | Shape::MetadataList => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata"),
+            Shape::Plain | Shape::Table => (self.resource.api_version(), self.resource.kind.as_str()),
+        };
+        let mark = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata });
+        let object = match self.shape {
+            Shape::Table => {
+                let row = json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": mark["metadata"] });
+                json!({
+                    "kind": "Table", "apiVersion": "meta.k8s.io/v1",
+                    "metadata": { "resourceVersion": self.after.to_string() },
+                    "columnDefinitions": [],
+                    "rows": [{ "cells": [], "object": row }],
+                })
+            }
+            _ => mark,
+        };
+        put_line(out, "BOOKMARK", object.to_string().as_bytes());
+    }
+}
+
+fn put_line(out: &mut BytesMut, kind: &str, object: &[u8]) {
+    out.reserve(object.len() + 40);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(kind.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(object);
+    out.put_slice(b"}\n");
+}
+
+fn error_line(error: &ApiError) -> Bytes {
+    let mut out = BytesMut::new();
+    put_line(&mut out, "ERROR", error.to_json().to_string().as_bytes());
+    out.freeze()
+}

@@ -1,0 +1,167 @@
+//! Objects as bytes. What the store holds is JSON that always begins `{"apiVersion":…,"kind":…,"metadata":{` and has no
+//! resourceVersion; so the revision is put in by copying, without parsing.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use serde_json::{Map, Value};
+
+const FIELD: &[u8] = b"\"resourceVersion\":\"";
+
+/// The beginning of every stored object of a kind.
+pub fn header(api_version: &str, kind: &str) -> Bytes {
+    format!(
+        "{{\"apiVersion\":{},\"kind\":{},\"metadata\":{{",
+        Value::from(api_version),
+        Value::from(kind)
+    )
+    .into()
+}
+
+/// Encodes an object for the store. The resourceVersion is left out.
+pub fn encode(header: &[u8], object: &Map<String, Value>) -> Bytes {
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(header);
+    let mut first = true;
+    let empty = Map::new();
+    let metadata = object.get("metadata").and_then(Value::as_object).unwrap_or(&empty);
+    for (key, value) in metadata.iter().filter(|(key, _)| *key != "resourceVersion") {
+        member(&mut out, &mut first, key, value);
+    }
+    out.push(b'}');
+    first = false;
+    for (key, value) in object
+        .iter()
+        .filter(|(key, _)| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"))
+    {
+        member(&mut out, &mut first, key, value);
+    }
+    out.push(b'}');
+    out.into()
+}
+
+fn member(out: &mut Vec<u8>, first: &mut bool, key: &str, value: &Value) {
+    if !*first {
+        out.push(b',');
+    }
+    *first = false;
+    // Writing a Value into memory cannot fail.
+    let _ = serde_json::to_writer(&mut *out, key);
+    out.push(b':');
+    let _ = serde_json::to_writer(&mut *out, value);
+}
+
+/// The stored bytes with the resourceVersion put in.
+pub fn with_revision(header: &[u8], stored: &[u8], revision: u64) -> Bytes {
+    let Some(rest) = stored.strip_prefix(header) else {
+        return foreign(stored, revision);
+    };
+    let mut out = BytesMut::with_capacity(stored.len() + FIELD.len() + 24);
+    out.put_slice(header);
+    out.put_slice(FIELD);
+    put_decimal(&mut out, revision);
+    out.put_u8(b'"');
+    if !rest.starts_with(b"}") {
+        out.put_u8(b',');
+    }
+    out.put_slice(rest);
+    out.freeze()
+}
+
+/// Bytes made by [`with_revision`], with another revision.
+pub fn replace_revision(header: &[u8], encoded: &[u8], revision: u64) -> Bytes {
+    let tail = encoded.strip_prefix(header).and_then(|rest| rest.strip_prefix(FIELD));
+    let Some((end, tail)) = tail.and_then(|t| t.iter().position(|b| *b == b'"').map(|end| (end, t))) else {
+        return foreign(encoded, revision);
+    };
+    let mut out = BytesMut::with_capacity(encoded.len() + 20);
+    out.put_slice(header);
+    out.put_slice(FIELD);
+    put_decimal(&mut out, revision);
+    out.put_slice(&tail[end..]);
+    out.freeze()
+}
+
+fn put_decimal(out: &mut BytesMut, number: u64) {
+    let mut buffer = [0_u8; 20];
+    let mut at = buffer.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        buffer[at] = b'0' + u8::try_from(rest % 10).expect("a digit is below ten");
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.put_slice(&buffer[at..]);
+}
+
+/// What somebody else wrote into the store with another order of members.
+fn foreign(stored: &[u8], revision: u64) -> Bytes {
+    match serde_json::from_slice::<Value>(stored) {
+        Ok(mut value) => {
+            set_revision(&mut value, revision);
+            value.to_string().into()
+        }
+        Err(_) => Bytes::copy_from_slice(stored),
+    }
+}
+
+/// Sets `metadata.resourceVersion`.
+pub fn set_revision(object: &mut Value, revision: u64) {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".to_owned(), Value::from(revision.to_string()));
+    }
+}
+
+/// A string of `metadata`, empty when it is not there.
+pub fn meta<'a>(object: &'a Value, key: &str) -> &'a str {
+    object
+        .get("metadata")
+        .and_then(|m| m.get(key))
+        .and_then(Value::as_str)
+        .unwrap_or("")
+}
+
+/// Whether the object is being deleted.
+pub fn is_deleting(object: &Value) -> bool {
+    object
+        .get("metadata")
+        .and_then(|m| m.get("deletionTimestamp"))
+        .is_some_and(|t| !t.is_null())
+}
+
+/// Its finalizers.
+pub fn finalizers(object: &Value) -> Vec<&str> {
+    let list = object
+        .get("metadata")
+        .and_then(|m| m.get("finalizers"))
+        .and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_revision_is_put_in_and_replaced_without_parsing() {
+        let object =
+            json!({"kind":"K","apiVersion":"g/v1","metadata":{"name":"a","resourceVersion":"3"},"spec":{"x":1}});
+        let head = header("g/v1", "K");
+        let stored = encode(&head, object.as_object().unwrap());
+        assert!(!stored.windows(15).any(|w| w == b"resourceVersion"));
+        let read: Value = serde_json::from_slice(&with_revision(&head, &stored, 120)).unwrap();
+        assert_eq!(read["metadata"]["resourceVersion"], "120");
+        assert_eq!(read["spec"], object["spec"]);
+        let again = replace_revision(&head, &with_revision(&head, &stored, 120), 9);
+        assert_eq!(again, with_revision(&head, &stored, 9));
+    }
+
+    #[test]
+    fn foreign_bytes_still_get_their_revision() {
+        let stored = br#"{"metadata":{"name":"a"},"kind":"K","apiVersion":"g/v1"}"#;
+        let read: Value = serde_json::from_slice(&with_revision(&header("g/v1", "K"), stored, 7)).unwrap();
+        assert_eq!(read["metadata"]["resourceVersion"], "7");
+    }
+}

@@ -1,0 +1,155 @@
+//! Deleting an object: at once, or by marking it when something holds it back
+//! (`k8s.io/apiserver/pkg/registry/generic/registry/store.go`).
+
+use breakbulk_store::{Txn, TxnOutcome};
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Objects, Persist, TRIES, object, parse};
+use crate::registry::metadata;
+use crate::registry::resource::Resource;
+use crate::status::{ApiError, ApiResult};
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+/// Namespaces that stay.
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+/// What happens to what the object owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// It is deleted first.
+    Foreground,
+    /// It is deleted afterwards.
+    Background,
+    /// It stays.
+    Orphan,
+}
+
+/// How an object is deleted.
+#[derive(Clone, Debug, Default)]
+pub struct DeleteOptions {
+    /// Whether it is really done.
+    pub persist: Persist,
+    /// What happens to dependents; unset: the object's own finalizers say.
+    pub propagation: Option<Propagation>,
+    /// Only if this is its uid.
+    pub uid: Option<String>,
+    /// Only if this is its resourceVersion.
+    pub resource_version: Option<String>,
+}
+
+/// How a deletion went.
+#[derive(Clone, Debug)]
+pub enum Deleted {
+    /// It is gone. The object as it was last.
+    Gone {
+        /// The object.
+        object: Value,
+        /// Encoded, at the revision of its deletion.
+        encoded: Bytes,
+    },
+    /// Something holds it back: finalizers. The object, marked.
+    Marked(Bytes),
+}
+
+impl Objects {
+    /// Deletes an object, or marks it as being deleted.
+    pub async fn delete(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> ApiResult<Deleted> {
+        if resource.subresources.finalize && IMMORTAL.contains(&name) {
+            return Err(ApiError::forbidden(resource.target(name), "this namespace may not be deleted"));
+        }
+        let mut found = self.read(resource, namespace, name).await?;
+        for _ in 0..TRIES {
+            let old = parse(&found)?;
+            check(resource, &old, name, options)?;
+            let revision = found.mod_revision;
+            let marked = mark(&old, options.propagation);
+            if options.persist == Persist::DryRun {
+                return Ok(answer(self, resource, marked, old, &found.value, revision.0));
+            }
+            let (txn, stored) = match &marked {
+                Some(new) if *new == old => return Ok(Deleted::Marked(self.encoded(resource, &found.value, revision.0))),
+                Some(new) => {
+                    let stored = self.encode(resource, new);
+                    (Txn::update(found.key.clone(), revision, stored.clone()), stored)
+                }
+                None => (Txn::delete(found.key.clone(), revision), found.value.clone()),
+            };
+            match self.store.txn(txn).await? {
+                TxnOutcome::Committed { revision } => {
+                    return Ok(answer(self, resource, marked, old, &stored, revision.0));
+                }
+                TxnOutcome::Conflict { current, .. } => {
+                    let current = current.into_iter().next().flatten();
+                    found = current.ok_or_else(|| ApiError::not_found(resource.target(name)))?;
+                }
+            }
+        }
+        Err(ApiError::modified(resource.target(name)))
+    }
+}
+
+fn answer(
+    objects: &Objects,
+    resource: &Resource,
+    marked: Option<Value>,
+    old: Value,
+    stored: &[u8],
+    revision: u64,
+) -> Deleted {
+    let encoded = objects.encoded(resource, stored, revision);
+    if marked.is_some() { Deleted::Marked(encoded) } else { Deleted::Gone { object: old, encoded } }
+}
+
+fn check(resource: &Resource, old: &Value, name: &str, options: &DeleteOptions) -> ApiResult<()> {
+    let wanted = [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.resource_version)];
+    for (label, field, wanted) in wanted {
+        let is = object::meta(old, field);
+        if let Some(wanted) = wanted
+            && wanted != is
+        {
+            let why = format!("Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {is}");
+            return Err(ApiError::conflict(resource.target(name), why));
+        }
+    }
+    Ok(())
+}
+
+/// The object marked as being deleted; none when nothing holds it back.
+fn mark(old: &Value, propagation: Option<Propagation>) -> Option<Value> {
+    let mut finalizers: Vec<&str> = object::finalizers(old);
+    if let Some(propagation) = propagation {
+        finalizers.retain(|f| *f != ORPHAN && *f != FOREGROUND);
+        match propagation {
+            Propagation::Foreground => finalizers.push(FOREGROUND),
+            Propagation::Orphan => finalizers.push(ORPHAN),
+            Propagation::Background => {}
+        }
+    }
+    let held_by_spec = old["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty()) && old["kind"] == "Namespace";
+    if finalizers.is_empty() && !held_by_spec {
+        return None;
+    }
+    let finalizers = json!(finalizers);
+    let mut new = old.clone();
+    if finalizers.as_array().is_some_and(|f| !f.is_empty()) || new["metadata"].get("finalizers").is_some() {
+        new["metadata"]["finalizers"] = finalizers;
+    }
+    if !object::is_deleting(old) {
+        new["metadata"]["deletionTimestamp"] = json!(metadata::timestamp(Timestamp::now()));
+        new["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+        metadata::next_generation(&mut new);
+        if held_by_spec {
+            new["status"]["phase"] = json!("Terminating");
+        }
+    }
+    Some(new)
+}

@@ -1,0 +1,226 @@
+//! Changing an object: replace and patch are one loop. The caller's change is applied to the newest object; if somebody
+//! was faster, again to the newer one, unless the client named the revision it meant.
+
+use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
+use breakbulk_store::{KeyValue, Txn, TxnOutcome};
+use serde_json::Value;
+
+use super::{Objects, Persist, Submitted, TRIES, WriteOptions, Written, check, object, parse, shape, to_storage};
+use crate::registry::metadata;
+use crate::registry::resource::{Body, Resource};
+use crate::status::{ApiError, ApiResult};
+
+/// Which part of the object is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but the status, where that is a subresource.
+    Main,
+    /// The status.
+    Status,
+    /// A namespace's `spec.finalizers`.
+    Finalize,
+}
+
+/// How an update is done.
+#[derive(Clone, Copy, Debug)]
+pub struct UpdateOptions {
+    /// Which part.
+    pub part: Part,
+    /// Whether it must name the revision it replaces.
+    pub versioned: bool,
+    /// The rest.
+    pub write: WriteOptions,
+}
+
+impl Objects {
+    /// Changes an object. `change` gets the current one, in the resource's version and with its resourceVersion, and
+    /// returns what it is to be.
+    pub async fn update(
+        &self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        options: UpdateOptions,
+        change: &(dyn Fn(Value) -> ApiResult<Submitted> + Send + Sync),
+    ) -> ApiResult<Written> {
+        let mut found = self.read(resource, namespace, name).await?;
+        for _ in 0..TRIES {
+            let old = parse(&found)?;
+            let given = change(outside(resource, old.clone()))?;
+            let (mut new, warnings) = self.admit(resource, &old, given, name, options)?;
+            let revision = found.mod_revision;
+            if let Some(metadata) = new["metadata"].as_object_mut() {
+                metadata.insert("resourceVersion".to_owned(), Value::from(revision.0.to_string()));
+            }
+            if new == old {
+                return Ok(Written { encoded: self.encoded(resource, &found.value, revision.0), warnings });
+            }
+            if options.write.persist == Persist::DryRun {
+                return Ok(Written { encoded: outside(resource, new).to_string().into(), warnings });
+            }
+            let key = found.key.clone();
+            let ends = is_finished(&new);
+            let stored = self.encode(resource, &new);
+            let txn = if ends { Txn::delete(key, revision) } else { Txn::update(key, revision, stored.clone()) };
+            match self.store.txn(txn).await? {
+                TxnOutcome::Committed { revision } => {
+                    return Ok(Written { encoded: self.encoded(resource, &stored, revision.0), warnings });
+                }
+                TxnOutcome::Conflict { current, .. } => found = newer(resource, name, current)?,
+            }
+        }
+        Err(ApiError::modified(resource.target(name)))
+    }
+
+    /// From what the client wants to what may be stored.
+    fn admit(
+        &self,
+        resource: &Resource,
+        old: &Value,
+        given: Submitted,
+        name: &str,
+        options: UpdateOptions,
+    ) -> ApiResult<(Value, Vec<String>)> {
+        let mut new = to_storage(resource, given.object)?;
+        let warnings = shape(resource, &mut new, &given.duplicates, options.write.field_validation)?;
+        preconditions(resource, &new, old, name, options)?;
+        keep_other_parts(resource, &mut new, old, options.part);
+        if let Some(metadata) = new["metadata"].as_object_mut() {
+            metadata::carry_over(metadata, old);
+        }
+        if options.part == Part::Main {
+            (resource.rules.prepare)(&mut new, Some(old));
+            if spec_differs(resource, &new, old) {
+                metadata::next_generation(&mut new);
+            }
+        }
+        if is_unchanged(&new, old) {
+            return Ok((new, warnings));
+        }
+        check(resource, &new, Some(old))?;
+        Ok((new, warnings))
+    }
+}
+
+fn newer(resource: &Resource, name: &str, current: Vec<Option<KeyValue>>) -> ApiResult<KeyValue> {
+    current.into_iter().next().flatten().ok_or_else(|| ApiError::not_found(resource.target(name)))
+}
+
+fn outside(resource: &Resource, stored: Value) -> Value {
+    match resource.conversion {
+        Some(conversion) => (conversion.from_storage)(stored),
+        None => stored,
+    }
+}
+
+/// Whether two objects are the same but for the resourceVersion, which may be left out.
+fn is_unchanged(new: &Value, old: &Value) -> bool {
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return false };
+    let same = |key: &String, value: &Value| match (key.as_str(), value, old.get(key)) {
+        ("metadata", Value::Object(new), Some(Value::Object(old))) => {
+            let count = |m: &serde_json::Map<String, Value>| m.len() - usize::from(m.contains_key("resourceVersion"));
+            count(new) == count(old) && new.iter().all(|(k, v)| k == "resourceVersion" || old.get(k) == Some(v))
+        }
+        (_, value, old) => old == Some(value),
+    };
+    new.len() == old.len() && new.iter().all(|(key, value)| same(key, value))
+}
+
+fn preconditions(resource: &Resource, new: &Value, old: &Value, name: &str, options: UpdateOptions) -> ApiResult<()> {
+    let given = object::meta(new, "name");
+    if !given.is_empty() && given != name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        )));
+    }
+    let (namespace, expected) = (object::meta(new, "namespace"), object::meta(old, "namespace"));
+    if !namespace.is_empty() && namespace != expected {
+        return Err(ApiError::bad_request(format!(
+            "the namespace of the provided object does not match the namespace sent on the request: {namespace:?} is not {expected:?}"
+        )));
+    }
+    let uid = object::meta(new, "uid");
+    if !uid.is_empty() && uid != object::meta(old, "uid") {
+        let theirs = object::meta(old, "uid");
+        return Err(ApiError::conflict(
+            resource.target(name),
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {theirs}"),
+        ));
+    }
+    let version = object::meta(new, "resourceVersion");
+    if version.is_empty() || version == "0" {
+        if options.versioned && !resource.is_typed() {
+            let path = Path::root("metadata").child("resourceVersion");
+            let error = FieldError::new(path, ErrorKind::Invalid, "must be specified for an update");
+            return Err(ApiError::invalid(resource.kind_target(name), &[error]));
+        }
+        return Ok(());
+    }
+    if version.parse::<u64>().is_err() {
+        let path = Path::root("metadata").child("resourceVersion");
+        let error = FieldError::invalid(path, version, "must be an unsigned integer");
+        return Err(ApiError::invalid(resource.kind_target(name), &[error]));
+    }
+    if version != object::meta(old, "resourceVersion") {
+        return Err(ApiError::modified(resource.target(name)));
+    }
+    Ok(())
+}
+
+/// What this request does not write stays as it was.
+fn keep_other_parts(resource: &Resource, new: &mut Value, old: &Value, part: Part) {
+    match part {
+        Part::Main => {
+            if resource.subresources.status {
+                take(new, old, "status");
+            }
+            if resource.subresources.finalize {
+                take(new, old, "spec");
+            }
+        }
+        Part::Status => {
+            let status = new.as_object_mut().and_then(|new| new.remove("status"));
+            *new = old.clone();
+            set(new, "status", status);
+        }
+        Part::Finalize => {
+            let spec = new.as_object_mut().and_then(|new| new.remove("spec"));
+            *new = old.clone();
+            set(new, "spec", spec);
+        }
+    }
+    // Names of the object itself come from the URL; a body may leave them out.
+    for field in ["name", "namespace", "generateName"] {
+        if let Some(value) = old["metadata"].get(field) {
+            new["metadata"][field] = value.clone();
+        }
+    }
+}
+
+fn take(new: &mut Value, old: &Value, field: &str) {
+    set(new, field, old.get(field).cloned());
+}
+
+fn set(object: &mut Value, field: &str, value: Option<Value>) {
+    let Some(object) = object.as_object_mut() else { return };
+    match value {
+        Some(value) => object.insert(field.to_owned(), value),
+        None => object.remove(field),
+    };
+}
+
+/// Whether anything differs that a generation counts: everything but metadata, and status where that is apart.
+fn spec_differs(resource: &Resource, new: &Value, old: &Value) -> bool {
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return true };
+    let apart = resource.subresources.status || matches!(resource.body, Body::Typed(_));
+    let counts = |key: &String| key != "metadata" && !(apart && key == "status");
+    new.iter().filter(|(k, _)| counts(k)).any(|(k, v)| old.get(k) != Some(v))
+        || old.keys().filter(|k| counts(k)).any(|k| !new.contains_key(k))
+}
+
+/// Whether nothing holds an object back any more that is being deleted.
+fn is_finished(object: &Value) -> bool {
+    object::is_deleting(object)
+        && object::finalizers(object).is_empty()
+        && object["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+}
