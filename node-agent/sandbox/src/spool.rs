@@ -55,6 +55,7 @@ impl Spool {
             offset: 0,
             size: 0,
             quota,
+            full: false,
             gap: None,
             missing: 0,
         })

@@ -64,6 +64,8 @@ impl Report {
 pub(crate) enum Order {
     /// The user ids are mapped: go on.
     Mapped = b'M',
+    /// Init is in the job's control groups: what it starts from now on is in them too.
+    Limited = b'L',
     /// The start is recorded: execute.
     Execute = b'X',
     /// SIGTERM to everything.
@@ -144,6 +146,7 @@ fn set_up(inside: Inside<'_>) -> Result<StartedScript, Failure> {
     let outputs = build_tree(spec, sources)?;
     limits(spec)?;
     privileges(identity)?;
+    expect(&control, Order::Limited).at(Step::Cgroup)?;
     let signals = sys::take_signals(&[libc::SIGCHLD]).at(Step::Fork)?;
     match sys::fork().at(Step::Fork)? {
         Some(pid) => Ok(StartedScript { pid, outputs, signals }),

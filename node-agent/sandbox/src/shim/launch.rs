@@ -99,6 +99,7 @@ fn launch_in(dir: &AttemptDir, spec: &Spec, groups: &Groups) -> Result<Running, 
     map_ids(init, identity)?;
     order(&control, Order::Mapped)?;
     groups.enter(init).at(Step::Cgroup)?;
+    order(&control, Order::Limited)?;
     let started_at = sys::now();
     dir.write_started(&Started { started_at })
         .map_err(|error| Failure::new(Step::Intent, error))?;

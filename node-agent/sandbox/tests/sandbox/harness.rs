@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use breakbulk_log_record::{Kind, Record, decode};
@@ -18,8 +19,10 @@ pub(crate) struct Attempt {
     child: Option<Child>,
 }
 
+/// The shim under test; an ordinary user may not reach the place where it was built.
 pub(crate) fn shim() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_bulk-shim"))
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| std::env::var_os("TEST_SHIM").map_or(env!("CARGO_BIN_EXE_bulk-shim").into(), PathBuf::from))
 }
 
 impl Attempt {
@@ -43,7 +46,7 @@ impl Attempt {
             ..Spec::new(name, workspace, script)
         };
         Self {
-            root,
+            _root: root,
             dir,
             spec,
             child: None,

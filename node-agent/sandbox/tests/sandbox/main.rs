@@ -4,6 +4,7 @@ mod abuse;
 mod harness;
 mod host;
 mod limits;
+mod ordinary_user;
 mod outcomes;
 mod output;
 mod syscalls;
