@@ -16,7 +16,8 @@ use breakbulk_log_api::server_message::Body as Answer;
 use breakbulk_log_api::{Append, Attempt, NodeMessage, Open, Seal, ServerMessage};
 use breakbulk_log_record::{Record, Stream};
 use breakbulk_logs::{
-    AttemptAuthority, Content, LogKey, LogStore, Options, PeerIdentity, ReadItem, ReadOptions, Refusal, ingest_service,
+    AttemptAuthority, Content, LogKey, LogStore, Options, PeerIdentity, RECOMMENDED_FRAME, RECOMMENDED_WINDOW,
+    ReadError, ReadItem, ReadOptions, Refusal, ingest_service,
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -28,8 +29,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Streaming};
-
-const WINDOW: u32 = 16 << 20;
 
 struct Everyone;
 
@@ -75,9 +74,9 @@ async fn serve(store: LogStore, shutdown: CancellationToken) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = Server::builder()
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
-        .max_frame_size(256 * 1024)
+        .initial_stream_window_size(RECOMMENDED_WINDOW)
+        .initial_connection_window_size(RECOMMENDED_WINDOW)
+        .max_frame_size(RECOMMENDED_FRAME)
         .tcp_nodelay(true)
         .add_service(service);
     tokio::spawn(async move {
@@ -93,8 +92,8 @@ async fn serve(store: LogStore, shutdown: CancellationToken) -> SocketAddr {
 async fn connect(address: SocketAddr) -> (mpsc::Sender<NodeMessage>, Streaming<ServerMessage>) {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let channel = endpoint
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
+        .initial_stream_window_size(RECOMMENDED_WINDOW)
+        .initial_connection_window_size(RECOMMENDED_WINDOW)
         .tcp_nodelay(true)
         .connect()
         .await
@@ -135,6 +134,18 @@ fn now() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
 }
 
+/// The content bytes of all there is to read.
+async fn count(items: impl futures::Stream<Item = Result<ReadItem, ReadError>>) -> u64 {
+    let mut items = Box::pin(items);
+    let mut seen = 0;
+    while let Some(Ok(ReadItem::Chunk(chunk))) = items.next().await {
+        if let Content::Data(bytes) = chunk.content {
+            seen += bytes.len() as u64;
+        }
+    }
+    seen
+}
+
 /// One log of `total` bytes in records of `piece`, four records a message, with one live follower.
 async fn large(store: &LogStore, address: SocketAddr, total: u64, piece: usize) {
     let uid = format!("large-{piece}");
@@ -143,16 +154,7 @@ async fn large(store: &LogStore, address: SocketAddr, total: u64, piece: usize) 
         follow: true,
         ..ReadOptions::default()
     };
-    let mut items = Box::pin(store.read(&key, follow));
-    let follower = tokio::spawn(async move {
-        let mut seen = 0;
-        while let Some(Ok(ReadItem::Chunk(chunk))) = items.next().await {
-            if let Content::Data(bytes) = chunk.content {
-                seen += bytes.len() as u64;
-            }
-        }
-        seen
-    });
+    let follower = tokio::spawn(count(store.read(&key, follow)));
     let (sender, mut answers) = connect(address).await;
     let payload: Bytes = (0..piece)
         .map(|n| if n % 80 == 79 { b'\n' } else { b'x' })

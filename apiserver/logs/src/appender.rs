@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::index::Place;
 use crate::intake::{self, Fault};
 use crate::seal::{Seal, TRAILER_LEN, Trailer};
-use crate::segment::{Segments, Step, Tail, walk};
+use crate::segment::{End, Segments, Step, Tail, walk};
 
 /// Why a log could not be opened to write.
 #[derive(Debug, thiserror::Error)]
@@ -103,14 +103,23 @@ impl Appender {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         let mut digest = Sha256::new();
-        let mut end = walk(&segments, Place::START, |place, record| {
-            if record.end() > trusted {
-                return Step::Stop;
-            }
-            absorb(&mut digest, &record);
-            visit(place, &record);
-            Step::Next
-        })?;
+        let mut end = End {
+            place: Place::START,
+            tail: Tail::Clean,
+        };
+        if lock.metadata()?.len() == 0 {
+            // New, as most are: there is nothing to walk.
+            remove_after(&segments, 0)?;
+        } else {
+            end = walk(&segments, Place::START, |place, record| {
+                if record.end() > trusted {
+                    return Step::Stop;
+                }
+                absorb(&mut digest, &record);
+                visit(place, &record);
+                Step::Next
+            })?;
+        }
         if trusted < u64::MAX {
             end.tail = Tail::Torn;
         } else if end.tail == Tail::Torn

@@ -39,6 +39,13 @@ const INLINE: usize = 64 * 1024;
 /// Messages taken before acknowledgements go out although more are waiting.
 const ACK_AFTER: usize = 32;
 
+/// The HTTP/2 flow-control window, of a stream and of the connection, that a server should give this service,
+/// and an agent its channel: what is on its way to a log at full speed.
+pub const RECOMMENDED_WINDOW: u32 = 8 << 20;
+
+/// The HTTP/2 frame size to go with it: an append of common size in one frame.
+pub const RECOMMENDED_FRAME: u32 = 256 << 10;
+
 /// Who is at the other end of a stream, as the server has authenticated it. The server puts it into the
 /// request's extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]

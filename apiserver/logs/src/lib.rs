@@ -24,7 +24,9 @@ mod sync;
 pub mod text;
 
 pub use breakbulk_log_record::Stream;
-pub use ingest::{AttemptAuthority, Ingest, PeerIdentity, Refusal, ingest_service};
+pub use ingest::{
+    AttemptAuthority, Ingest, PeerIdentity, RECOMMENDED_FRAME, RECOMMENDED_WINDOW, Refusal, ingest_service,
+};
 pub use key::{JobUid, KeyError, LogKey, Namespace};
 pub use reader::{Chunk, Content, End, ReadError, ReadItem, ReadOptions, Start};
 pub use seal::Seal;

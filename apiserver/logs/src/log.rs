@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -181,21 +180,11 @@ impl Log {
             seal: opened.appender.seal(),
         };
         let fresh = goal.offset == 0 && goal.seal.is_none();
-        let directories: Vec<PathBuf> = self
-            .segments
-            .directory()
-            .ancestors()
-            .take(3)
-            .map(PathBuf::from)
-            .collect();
         *guard = Some(opened.appender);
         drop(guard);
         let mut pending = self.pending.lock();
         pending.dirt.files.extend(opened.files);
-        pending
-            .dirt
-            .directories
-            .extend(directories.into_iter().take(if fresh { 1 } else { 3 }));
+        pending.dirt.directory = Some(self.segments.directory().to_path_buf());
         pending.goal = goal;
         if !fresh {
             self.enqueue(&mut pending, Urgency::Now);
@@ -231,7 +220,7 @@ impl Log {
                 pending.dirt.files.push(file);
             }
             if written.place.segment > 0 && written.place.position == 0 {
-                pending.dirt.directories.insert(self.segments.directory().to_path_buf());
+                pending.dirt.directory = Some(self.segments.directory().to_path_buf());
             }
             pending.goal.offset = committed;
             self.enqueue(&mut pending, Urgency::Soon);

@@ -96,6 +96,9 @@ impl LogStore {
     /// Opens the store in `directory`, which is made if it is not there.
     pub fn open(directory: &Path, options: Options) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
+        if let Some(above) = directory.canonicalize()?.parent() {
+            fs::File::open(above)?.sync_all()?;
+        }
         let syncer = Arc::new(Syncer::new(options.sync_window));
         let workers = syncer.start(options.sync_threads.max(1))?;
         Ok(Self(Arc::new(Inner {
@@ -173,8 +176,10 @@ impl LogStore {
             !gone
         });
         let directory = namespace.directory(&self.0.root);
+        let syncer = Arc::clone(&self.0.syncer);
         self.blocking(move || {
             open.iter().try_for_each(|log| log.delete())?;
+            syncer.forget(&directory);
             match fs::remove_dir_all(&directory) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),

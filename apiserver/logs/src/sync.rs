@@ -5,10 +5,10 @@
 //! Workers take sealed logs in batches, since the logs of a batch share the sync of their directories and,
 //! on a journalling file system, most of their commits.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -35,8 +35,8 @@ pub(crate) enum Urgency {
 pub(crate) struct Dirt {
     /// Files with unsynced bytes, in the order they were written.
     pub(crate) files: Vec<Arc<File>>,
-    /// Directories with unsynced entries.
-    pub(crate) directories: BTreeSet<PathBuf>,
+    /// The directory they lie in, if its entries are unsynced.
+    pub(crate) directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +52,8 @@ pub(crate) struct Syncer {
     queue: Mutex<Queue>,
     work: Condvar,
     window: Duration,
+    /// Directories that are known to be durable themselves: their entries in the directories above are synced.
+    settled: Mutex<HashSet<PathBuf>>,
 }
 
 impl Syncer {
@@ -60,6 +62,7 @@ impl Syncer {
             queue: Mutex::default(),
             work: Condvar::new(),
             window,
+            settled: Mutex::default(),
         }
     }
 
@@ -92,10 +95,54 @@ impl Syncer {
         self.work.notify_all();
     }
 
+    /// Forgets what it knows of the directories in `above`, which are removed.
+    pub(crate) fn forget(&self, above: &Path) {
+        self.settled.lock().retain(|directory| !directory.starts_with(above));
+    }
+
     fn work(&self) {
         while let Some(batch) = self.take() {
-            sync_batch(&batch);
+            self.sync_batch(&batch);
         }
+    }
+
+    fn sync_batch(&self, batch: &[Arc<Log>]) {
+        let mut directories = BTreeSet::new();
+        let mut done = Vec::with_capacity(batch.len());
+        for log in batch {
+            let (goal, dirt) = log.begin_sync();
+            let result = dirt.files.iter().try_for_each(|file| file.sync_data());
+            directories.extend(dirt.directory);
+            done.push((log, goal, result));
+        }
+        let entries = directories
+            .iter()
+            .try_for_each(|directory| self.sync_directory(directory));
+        for (log, goal, result) in done {
+            match (result, &entries) {
+                (Ok(()), Ok(())) => log.finish_sync(&goal),
+                (Err(error), _) => log.fail_sync(&error),
+                (Ok(()), Err(error)) => log.fail_sync(error),
+            }
+        }
+    }
+
+    /// Syncs a directory, and the first time those above it: namespace and root.
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        let settled = self.settled.lock().contains(directory);
+        let levels = if settled { 1 } else { 3 };
+        for level in directory.ancestors().take(levels) {
+            match File::open(level) {
+                Ok(opened) => opened.sync_all()?,
+                // Its namespace was deleted, and the logs with it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        if !settled {
+            self.settled.lock().insert(directory.to_path_buf());
+        }
+        Ok(())
     }
 
     fn take(&self) -> Option<Vec<Arc<Log>>> {
@@ -116,25 +163,6 @@ impl Syncer {
                     self.work.wait_until(&mut queue, due);
                 }
             }
-        }
-    }
-}
-
-fn sync_batch(batch: &[Arc<Log>]) {
-    let mut directories = BTreeSet::new();
-    let mut done = Vec::with_capacity(batch.len());
-    for log in batch {
-        let (goal, dirt) = log.begin_sync();
-        let result = dirt.files.iter().try_for_each(|file| file.sync_data());
-        directories.extend(dirt.directories);
-        done.push((log, goal, result));
-    }
-    let entries = directories.iter().try_for_each(|path| File::open(path)?.sync_all());
-    for (log, goal, result) in done {
-        match (result, &entries) {
-            (Ok(()), Ok(())) => log.finish_sync(&goal),
-            (Err(error), _) => log.fail_sync(&error),
-            (Ok(()), Err(error)) => log.fail_sync(error),
         }
     }
 }
