@@ -17,7 +17,7 @@ const ROUNDS_KEPT: usize = 2;
 const EVENT_SECONDS: i64 = 3600;
 
 /// Runs until it is told to stop.
-pub async fn run(objects: Objects, stop: CancellationToken) {
+pub(crate) async fn run(objects: Objects, stop: CancellationToken) {
     let mut marks: VecDeque<u64> = VecDeque::new();
     loop {
         tokio::select! {

@@ -19,6 +19,7 @@ pub mod config;
 pub mod discovery;
 pub mod endpoints;
 mod housekeeping;
+pub mod ingest;
 pub mod joblog;
 pub mod json;
 pub mod kubeconfig;
@@ -30,6 +31,7 @@ pub mod schema;
 pub mod selector;
 pub mod server;
 pub mod status;
+mod storage;
 pub mod table;
 
 pub use config::{Config, EtcdTls, StoreConfig};

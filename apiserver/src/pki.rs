@@ -26,6 +26,9 @@ const LEAF_DAYS: i64 = 365;
 /// Clocks of two machines differ; a certificate is valid from a while ago.
 const SKEW: Duration = Duration::hours(1);
 
+/// The number of the type `organizationName` (RFC 4519).
+const ORGANIZATION: [u64; 4] = [2, 5, 4, 10];
+
 /// What went wrong with certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum PkiError {
@@ -47,6 +50,9 @@ pub enum PkiError {
         #[source]
         source: rcgen::Error,
     },
+    /// A certificate names two groups at most.
+    #[error("a client certificate can name two groups, not {0}")]
+    TooManyGroups(usize),
     /// A PEM file is not what it should be.
     #[error("cannot parse the PEM text of {what}")]
     Pem {
@@ -114,16 +120,19 @@ impl Authority {
         &self.certificate_pem
     }
 
-    /// A client certificate: `user` is who it is, `groups` what it belongs to.
+    /// A client certificate: `user` is who it is, `groups` what it belongs to, two at most.
     pub fn client(&self, user: &str, groups: &[String]) -> Result<Credential, PkiError> {
         let mut name = DistinguishedName::new();
         name.push(DnType::CommonName, user);
-        let mut params = leaf(name, ExtendedKeyUsagePurpose::ClientAuth);
-        // rcgen keeps one value per type in a distinguished name; several organizations go through numbered types
-        // of the same OID in one request each, which it cannot express: one organization is joined below.
-        if let Some(first) = groups.first() {
-            params.distinguished_name.push(DnType::OrganizationName, first.as_str());
+        // rcgen keeps one value for each type of a name, so the second organization goes in under the same type
+        // spelled by its number. There is no third spelling.
+        if groups.len() > 2 {
+            return Err(PkiError::TooManyGroups(groups.len()));
         }
+        for (kind, group) in [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION.to_vec())].into_iter().zip(groups) {
+            name.push(kind, group.as_str());
+        }
+        let params = leaf(name, ExtendedKeyUsagePurpose::ClientAuth);
         self.sign(&params, user)
     }
 

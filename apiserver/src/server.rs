@@ -1,14 +1,14 @@
 //! The server: built (store open, caches filled, socket bound, files written), then served. Every connection is a task
 //! that is awaited at the end.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Body;
-use breakbulk_store::Store;
-use breakbulk_store::embedded::Embedded;
+use breakbulk_logs::ingest_service;
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -21,12 +21,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::authentication::{Identity, MASTERS};
 use crate::cacher::{Cacher, Feed, FeedError};
-use crate::config::{Config, StoreConfig};
+use crate::config::Config;
 use crate::endpoints::{App, handle};
 use crate::pki::{self, Authority, PkiError};
 use crate::registry::Registry;
 use crate::registry::objects::{Objects, Submitted, WriteOptions};
-use crate::{housekeeping, kubeconfig};
+use crate::joblog::{CachedJobs, JobAuthority, JobLogs, Jobs};
+use crate::{housekeeping, ingest, kubeconfig, storage};
 
 /// Namespaces that are always there.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -69,6 +70,9 @@ pub enum ServerError {
         #[source]
         source: std::io::Error,
     },
+    /// The table of kinds has no Jobs: a build without them makes no sense.
+    #[error("the table of kinds has no Jobs")]
+    NoJobs,
     /// A namespace that is always there could not be made.
     #[error("cannot create namespace {name}")]
     Namespace {
@@ -94,7 +98,7 @@ pub struct Server {
 
 /// Builds the server.
 pub async fn build(config: Config) -> Result<Server, ServerError> {
-    let store = open_store(&config.store).await?;
+    let store = storage::open(&config.store).await?;
     let registry = Arc::new(Registry::new());
     let cacher = Arc::new(Cacher::new(store.clone(), &registry));
     let feed = Feed::fill(cacher.clone(), registry.clone()).await?;
@@ -112,21 +116,19 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     for name in NAMESPACES {
         ensure_namespace(&objects, name).await?;
     }
-    let app = Arc::new(App { objects, openapi: OnceLock::new(), shutdown: CancellationToken::new() });
+    let app = app(&config, objects)?;
     Ok(Server { listener, address, url, acceptor, authority, kubeconfig, app, feed })
 }
 
-async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, ServerError> {
-    match config {
-        StoreConfig::Embedded { dir } => {
-            let dir = dir.clone();
-            let opened = tokio::task::spawn_blocking(move || Embedded::open(&dir, Default::default())).await;
-            Ok(Arc::new(opened.expect("opening the store does not panic").map_err(ServerError::Store)?))
-        }
-        StoreConfig::Etcd { .. } => Err(ServerError::Store(breakbulk_store::Error::Invalid(
-            "the etcd store is not built in yet".to_owned(),
-        ))),
-    }
+fn app(config: &Config, objects: Objects) -> Result<Arc<App>, ServerError> {
+    let log_store = storage::open_logs(&config.log_dir)?;
+    let shutdown = CancellationToken::new();
+    let jobs = CachedJobs::new(objects.cacher.clone(), &objects.registry).ok_or(ServerError::NoJobs)?;
+    let jobs: Arc<dyn Jobs> = Arc::new(jobs);
+    let authority = Arc::new(JobAuthority::new(jobs.clone()));
+    let service = ingest::bounded(ingest_service(log_store.clone(), authority, shutdown.clone()));
+    let logs = JobLogs::new(log_store.clone(), jobs);
+    Ok(Arc::new(App { objects, openapi: OnceLock::new(), logs, log_store, ingest: service, shutdown }))
 }
 
 /// What the server's certificate names.
@@ -239,6 +241,7 @@ impl Server {
         }
         tasks.close();
         tasks.wait().await;
+        self.app.log_store.close().await;
         Ok(())
     }
 }
@@ -258,19 +261,9 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, app: Arc<App>) {
     let shutdown = app.shutdown.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (app, identity) = (app.clone(), identity.clone());
-        async move { Ok::<_, std::convert::Infallible>(handle(app, identity, request.map(Body::new)).await) }
+        async move { Ok::<_, Infallible>(handle(app, identity, request.map(Body::new)).await) }
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(1000)
-        .max_send_buf_size(1 << 20)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+    let builder = protocols();
     let serving = builder.serve_connection(TokioIo::new(tls), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
@@ -283,4 +276,20 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, app: Arc<App>) {
     if let Err(error) = ended {
         tracing::debug!(error = %error, "a connection ended with an error");
     }
+}
+
+/// HTTP/2 and HTTP/1.1, with their bounds.
+fn protocols() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(1000)
+        .max_send_buf_size(1 << 20)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+    builder
 }

@@ -215,18 +215,18 @@ impl State {
 }
 
 /// Applies changes under one lock.
-pub struct Applier<'a> {
+pub(super) struct Applier<'a> {
     state: &'a mut State,
 }
 
 impl Applier<'_> {
     /// The object before the change.
-    pub fn current(&self, key: &str) -> Option<Arc<Entry>> {
+    pub(super) fn current(&self, key: &str) -> Option<Arc<Entry>> {
         self.state.objects.get(key).cloned()
     }
 
     /// One change.
-    pub fn push(&mut self, change: Change) {
+    pub(super) fn push(&mut self, change: Change) {
         let state = &mut *self.state;
         match change.kind {
             ChangeKind::Put => drop(state.objects.insert(change.entry.key.clone(), change.entry.clone())),

@@ -13,14 +13,14 @@ use crate::registry::objects::Submitted;
 use crate::status::{ApiError, ApiResult};
 
 /// The largest body, as upstream.
-pub const MAX_BYTES: usize = 3 << 20;
+pub(super) const MAX_BYTES: usize = 3 << 20;
 /// The deepest nesting.
 const MAX_DEPTH: usize = 100;
 /// A body that takes longer is not coming.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a body whole.
-pub async fn read(body: Body) -> ApiResult<Bytes> {
+pub(super) async fn read(body: Body) -> ApiResult<Bytes> {
     let collected = tokio::time::timeout(TIMEOUT, Limited::new(body, MAX_BYTES).collect()).await;
     match collected {
         Err(_) => Err(ApiError::timeout("the body of the request did not arrive in time")),
@@ -31,7 +31,7 @@ pub async fn read(body: Body) -> ApiResult<Bytes> {
 }
 
 /// Parses a body.
-pub fn parse(bytes: &[u8], format: Format) -> ApiResult<Submitted> {
+pub(super) fn parse(bytes: &[u8], format: Format) -> ApiResult<Submitted> {
     match format {
         Format::Json => parse_json(bytes),
         Format::Yaml => {
@@ -44,7 +44,7 @@ pub fn parse(bytes: &[u8], format: Format) -> ApiResult<Submitted> {
 }
 
 /// Parses JSON, noting members that stand twice.
-pub fn parse_json(bytes: &[u8]) -> ApiResult<Submitted> {
+pub(super) fn parse_json(bytes: &[u8]) -> ApiResult<Submitted> {
     if bytes.is_empty() {
         return Err(ApiError::bad_request("the body of the request is empty"));
     }

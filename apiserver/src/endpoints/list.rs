@@ -27,15 +27,15 @@ struct Token {
 
 /// A page of a list.
 #[derive(Debug)]
-pub struct Page {
+pub(super) struct Page {
     /// The objects, encoded in the resource's version.
-    pub items: Vec<Bytes>,
+    pub(super) items: Vec<Bytes>,
     /// Its head.
-    pub head: ListHead,
+    pub(super) head: ListHead,
 }
 
 /// Answers a list.
-pub async fn list(app: &App, resource: &Resource, namespace: Option<&str>, options: &ListOptions) -> ApiResult<Page> {
+pub(super) async fn list(app: &App, resource: &Resource, namespace: Option<&str>, options: &ListOptions) -> ApiResult<Page> {
     let prefix = super::key_prefix(resource, namespace);
     if !options.continue_token.is_empty() {
         if options.resource_version.is_some_and(|v| v != 0) {

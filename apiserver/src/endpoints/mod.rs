@@ -7,6 +7,7 @@
 
 mod body;
 mod list;
+mod log;
 mod lookup;
 mod negotiate;
 mod path;
@@ -20,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Body;
+use breakbulk_logs::{JobUid, LogStore, Namespace};
 use http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 use crate::authentication::Identity;
 use crate::authorization::{self, Attributes, Decision};
 use crate::discovery;
+use crate::ingest::{self, LogService};
+use crate::joblog::JobLogs;
 use crate::openapi::OpenApi;
 use crate::registry::Resource;
 use crate::registry::objects::{Objects, Persist};
@@ -52,6 +56,12 @@ pub struct App {
     pub objects: Objects,
     /// The OpenAPI documents, made when somebody first asks for them.
     pub openapi: OnceLock<OpenApi>,
+    /// The logs of jobs, as clients read them.
+    pub logs: JobLogs,
+    /// The logs themselves.
+    pub log_store: LogStore,
+    /// The way in for logs.
+    pub ingest: LogService,
     /// The server is going down: streams end.
     pub shutdown: CancellationToken,
 }
@@ -64,8 +74,18 @@ impl App {
         self.openapi.get_or_init(|| OpenApi::build(&self.objects.registry))
     }
 
-    /// After an object has gone: what else goes with it.
-    pub(crate) async fn forget(&self, _resource: &Resource, _object: &serde_json::Value, _persist: Persist) {}
+    /// After an object has gone: what else goes with it. A Job's logs do; if that fails they are left behind, which is
+    /// told and harmless.
+    pub(crate) async fn forget(&self, resource: &Resource, object: &serde_json::Value, persist: Persist) {
+        if persist == Persist::DryRun || resource.group != breakbulk_schemas::GROUP || resource.plural != "jobs" {
+            return;
+        }
+        let meta = |key| crate::registry::object::meta(object, key);
+        let (Ok(namespace), Ok(uid)) = (Namespace::new(meta("namespace")), JobUid::new(meta("uid"))) else { return };
+        if let Err(error) = self.log_store.delete_job(&namespace, &uid).await {
+            tracing::warn!(%error, job = meta("name"), "the logs of a deleted job are left behind");
+        }
+    }
 }
 
 /// The beginning of the cache keys of a list.
@@ -78,6 +98,9 @@ fn key_prefix(resource: &Resource, namespace: Option<&str>) -> String {
 
 /// Answers a request.
 pub async fn handle(app: Arc<App>, identity: Arc<Identity>, request: Request<Body>) -> Answer {
+    if ingest::is_ingest(request.uri().path()) {
+        return ingest::handle(app.ingest.clone(), &identity, request).await;
+    }
     let audit_id = audit_id(request.headers());
     let mut answer = match tokio::time::timeout(DEADLINE, route(&app, &identity, request)).await {
         Ok(Ok(answer)) => answer,
@@ -197,6 +220,7 @@ async fn objects(
     let target = Target { app, resource: &resource, path, query: &query, headers: &parts.headers, identity };
     match verb {
         "watch" => target.watch(resource.clone()).await,
+        "get" if path.subresource.as_deref() == Some("log") && resource.subresources.log => target.log(),
         "get" => target.get().await,
         "list" => target.list().await,
         "create" => target.create(body).await,

@@ -11,7 +11,7 @@ const OFFERED: &str = "application/json, application/yaml";
 
 /// The shape of an answer with objects in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub(super) enum Shape {
     /// The objects themselves.
     Plain,
     /// A table.
@@ -24,7 +24,7 @@ pub enum Shape {
 
 /// The format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// JSON.
     Json,
     /// YAML.
@@ -33,15 +33,13 @@ pub enum Format {
 
 /// The format of a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PatchFormat {
+pub(super) enum PatchFormat {
     /// RFC 6902.
     Json,
     /// RFC 7386.
     Merge,
     /// Kubernetes' own.
     Strategic,
-    /// Server-side apply.
-    Apply,
 }
 
 struct Clause<'a> {
@@ -77,7 +75,7 @@ fn clauses(headers: &HeaderMap) -> Vec<Clause<'_>> {
 }
 
 /// The shape an answer with objects takes.
-pub fn shape(headers: &HeaderMap) -> ApiResult<Shape> {
+pub(super) fn shape(headers: &HeaderMap) -> ApiResult<Shape> {
     let clauses = clauses(headers);
     if clauses.is_empty() {
         return Ok(Shape::Plain);
@@ -96,7 +94,7 @@ pub fn shape(headers: &HeaderMap) -> ApiResult<Shape> {
 }
 
 /// The format of a discovery request; none for the legacy documents.
-pub fn discovery(headers: &HeaderMap) -> Option<Aggregated> {
+pub(super) fn discovery(headers: &HeaderMap) -> Option<Aggregated> {
     for clause in clauses(headers).iter().filter(|c| c.is_json()) {
         match (clause.parameter("as"), clause.parameter("g"), clause.parameter("v")) {
             ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => return Some(Aggregated::V2),
@@ -114,7 +112,7 @@ fn content_type(headers: &HeaderMap) -> &str {
 }
 
 /// The format of a body that is an object.
-pub fn body_format(headers: &HeaderMap) -> ApiResult<Format> {
+pub(super) fn body_format(headers: &HeaderMap) -> ApiResult<Format> {
     match content_type(headers) {
         "" | "application/json" => Ok(Format::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Format::Yaml),
@@ -123,7 +121,7 @@ pub fn body_format(headers: &HeaderMap) -> ApiResult<Format> {
 }
 
 /// The format of a patch.
-pub fn patch_format(headers: &HeaderMap, strategic: bool) -> ApiResult<PatchFormat> {
+pub(super) fn patch_format(headers: &HeaderMap, strategic: bool) -> ApiResult<PatchFormat> {
     match content_type(headers) {
         "application/json-patch+json" => Ok(PatchFormat::Json),
         "application/merge-patch+json" => Ok(PatchFormat::Merge),

@@ -2,7 +2,7 @@
 
 /// A parsed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
+pub(super) enum Route {
     /// `/healthz`, `/livez`, `/readyz` and what lies below.
     Health,
     /// `/version`.
@@ -50,7 +50,7 @@ pub struct ObjectPath {
 }
 
 /// Parses the path of a URL, percent-encoding and trailing slash included.
-pub fn parse(path: &str) -> Route {
+pub(super) fn parse(path: &str) -> Route {
     let trimmed = path.trim_start_matches('/').trim_end_matches('/');
     let Some(parts) = trimmed.split('/').map(percent_decode).collect::<Option<Vec<String>>>() else {
         return Route::Unknown;
@@ -108,7 +108,7 @@ fn objects(group: &str, version: &str, rest: &[&str]) -> Route {
 }
 
 /// Decodes `%41`; none when it is malformed, not UTF-8, or holds a zero byte.
-pub fn percent_decode(text: &str) -> Option<String> {
+pub(super) fn percent_decode(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     if !bytes.contains(&b'%') {
         return Some(text.to_owned());

@@ -10,11 +10,11 @@ use crate::status::{ApiError, ApiResult};
 
 /// The parameters of a request, decoded.
 #[derive(Clone, Debug, Default)]
-pub struct Query(Vec<(String, String)>);
+pub(super) struct Query(Vec<(String, String)>);
 
 /// How a `resourceVersion` of a list is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Match {
+pub(super) enum Match {
     /// Not said.
     Unset,
     /// At least as new.
@@ -25,28 +25,28 @@ pub enum Match {
 
 /// Options of a list or watch.
 #[derive(Clone, Debug)]
-pub struct ListOptions {
+pub(super) struct ListOptions {
     /// Which objects.
-    pub filter: Filter,
+    pub(super) filter: Filter,
     /// At most so many; 0 is no limit.
-    pub limit: usize,
+    pub(super) limit: usize,
     /// Where a list goes on.
-    pub continue_token: String,
+    pub(super) continue_token: String,
     /// The revision; none when not said.
-    pub resource_version: Option<u64>,
+    pub(super) resource_version: Option<u64>,
     /// How that is meant.
-    pub version_match: Match,
+    pub(super) version_match: Match,
     /// Whether bookmarks are wanted.
-    pub bookmarks: bool,
+    pub(super) bookmarks: bool,
     /// When a watch ends.
-    pub timeout_seconds: Option<u64>,
+    pub(super) timeout_seconds: Option<u64>,
     /// Whether a watch begins with everything there is.
-    pub send_initial_events: Option<bool>,
+    pub(super) send_initial_events: Option<bool>,
 }
 
 /// Which objects a list or watch is about. All of it must hold.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub(super) struct Filter {
     labels: LabelSelector,
     fields: Vec<FieldTerm>,
 }
@@ -67,7 +67,7 @@ enum Field {
 
 impl Query {
     /// Parses what stands after the question mark.
-    pub fn parse(text: &str) -> ApiResult<Self> {
+    pub(super) fn parse(text: &str) -> ApiResult<Self> {
         let decode = |part: &str| {
             percent_decode(&part.replace('+', " ")).ok_or_else(|| ApiError::bad_request("the query is not properly encoded"))
         };
@@ -79,7 +79,7 @@ impl Query {
     }
 
     /// The first value of a parameter.
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
@@ -87,8 +87,13 @@ impl Query {
         self.0.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
+    /// All parameters, in order.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// A flag, as Go parses one.
-    pub fn flag(&self, key: &str) -> ApiResult<Option<bool>> {
+    pub(super) fn flag(&self, key: &str) -> ApiResult<Option<bool>> {
         match self.get(key) {
             None | Some("") => Ok(None),
             Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
@@ -98,7 +103,7 @@ impl Query {
     }
 
     /// A number that is not negative.
-    pub fn number(&self, key: &str) -> ApiResult<Option<u64>> {
+    pub(super) fn number(&self, key: &str) -> ApiResult<Option<u64>> {
         match self.get(key) {
             None | Some("") => Ok(None),
             Some(text) => match text.parse() {
@@ -109,12 +114,12 @@ impl Query {
     }
 
     /// Whether this is a watch.
-    pub fn is_watch(&self) -> ApiResult<bool> {
+    pub(super) fn is_watch(&self) -> ApiResult<bool> {
         Ok(self.flag("watch")?.unwrap_or(false))
     }
 
     /// Options of a list or watch on a resource.
-    pub fn list_options(&self, resource: &Resource) -> ApiResult<ListOptions> {
+    pub(super) fn list_options(&self, resource: &Resource) -> ApiResult<ListOptions> {
         let resource_version = match self.get("resourceVersion") {
             None | Some("") => None,
             Some(text) => {
@@ -172,7 +177,7 @@ impl Query {
     }
 
     /// Options of a create, update or patch.
-    pub fn write_options(&self) -> ApiResult<WriteOptions> {
+    pub(super) fn write_options(&self) -> ApiResult<WriteOptions> {
         let field_validation = match self.get("fieldValidation") {
             None | Some("" | "Warn") => FieldValidation::Warn,
             Some("Ignore") => FieldValidation::Ignore,
@@ -192,7 +197,7 @@ impl Query {
     }
 
     /// Options of a delete, as far as they stand in the query.
-    pub fn delete_options(&self) -> ApiResult<DeleteOptions> {
+    pub(super) fn delete_options(&self) -> ApiResult<DeleteOptions> {
         let orphan = self.flag("orphanDependents")?;
         Ok(DeleteOptions {
             persist: self.persist()?,
@@ -204,7 +209,7 @@ impl Query {
 }
 
 /// `dryRun` as a list of stages.
-pub fn persist<'a>(stages: impl Iterator<Item = &'a str>) -> ApiResult<Persist> {
+pub(super) fn persist<'a>(stages: impl Iterator<Item = &'a str>) -> ApiResult<Persist> {
     let mut persist = Persist::Store;
     for stage in stages.filter(|s| !s.is_empty()) {
         if stage != "All" {
@@ -218,7 +223,7 @@ pub fn persist<'a>(stages: impl Iterator<Item = &'a str>) -> ApiResult<Persist> 
 }
 
 /// The policy for dependents, in its new and its old spelling.
-pub fn propagation(policy: Option<&str>, orphan: Option<bool>) -> ApiResult<Option<Propagation>> {
+pub(super) fn propagation(policy: Option<&str>, orphan: Option<bool>) -> ApiResult<Option<Propagation>> {
     let named = match policy {
         None | Some("") => None,
         Some("Foreground") => Some(Propagation::Foreground),
@@ -289,18 +294,18 @@ impl ListOptions {
 impl Filter {
     /// Only the object of this name.
     #[must_use]
-    pub fn named(mut self, name: &str) -> Self {
+    pub(super) fn named(mut self, name: &str) -> Self {
         self.fields.push(FieldTerm { field: Field::Name, equals: true, value: name.to_owned() });
         self
     }
 
     /// Whether everything passes.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
     /// Whether an object passes.
-    pub fn matches(&self, entry: &crate::cacher::Entry) -> bool {
+    pub(super) fn matches(&self, entry: &crate::cacher::Entry) -> bool {
         self.fields.iter().all(|term| {
             let is = match term.field {
                 Field::Name => entry.name(),

@@ -9,24 +9,24 @@ use serde_json::Value;
 use crate::status::ApiError;
 
 /// An answer.
-pub type Answer = Response<Body>;
+pub(super) type Answer = Response<Body>;
 
 /// The longest text of one warning when there are many, and of all together (`apiserver/pkg/endpoints/filters/warning.go`).
 const WARNING_CHARS: usize = 256;
 const WARNINGS_CHARS: usize = 4096;
 
 /// JSON that is encoded already.
-pub fn encoded(code: StatusCode, body: Bytes) -> Answer {
+pub(super) fn encoded(code: StatusCode, body: Bytes) -> Answer {
     content(code, "application/json", body)
 }
 
 /// JSON.
-pub fn json(code: StatusCode, body: &Value) -> Answer {
+pub(super) fn json(code: StatusCode, body: &Value) -> Answer {
     encoded(code, body.to_string().into())
 }
 
 /// Anything else.
-pub fn content(code: StatusCode, media: &'static str, body: Bytes) -> Answer {
+pub(super) fn content(code: StatusCode, media: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = code;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
@@ -34,7 +34,7 @@ pub fn content(code: StatusCode, media: &'static str, body: Bytes) -> Answer {
 }
 
 /// A Status.
-pub fn failure(error: &ApiError) -> Answer {
+pub(super) fn failure(error: &ApiError) -> Answer {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = json(code, &error.to_json());
     if let Some(seconds) = error.retry_after_seconds() {
@@ -45,7 +45,7 @@ pub fn failure(error: &ApiError) -> Answer {
 }
 
 /// Adds `Warning` headers: each once, all of them bounded.
-pub fn warn(answer: &mut Answer, warnings: &[String]) {
+pub(super) fn warn(answer: &mut Answer, warnings: &[String]) {
     let long = warnings.iter().map(|w| w.chars().count()).sum::<usize>() > WARNINGS_CHARS;
     let mut total = 0;
     for (index, text) in warnings.iter().enumerate() {

@@ -13,7 +13,7 @@ use crate::status::{ApiError, ApiResult};
 
 /// What a row of a table carries beside its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowObject {
+pub(super) enum RowObject {
     /// Nothing.
     None,
     /// The metadata.
@@ -24,18 +24,18 @@ pub enum RowObject {
 
 /// What stands in the head of a list.
 #[derive(Clone, Debug, Default)]
-pub struct ListHead {
+pub(super) struct ListHead {
     /// Its revision.
-    pub revision: u64,
+    pub(super) revision: u64,
     /// Where it goes on; empty at the end.
-    pub continue_token: String,
+    pub(super) continue_token: String,
     /// How many are left, if that is known.
-    pub remaining: Option<u64>,
+    pub(super) remaining: Option<u64>,
 }
 
 impl RowObject {
     /// From the parameter `includeObject`.
-    pub fn parse(text: Option<&str>) -> ApiResult<Self> {
+    pub(super) fn parse(text: Option<&str>) -> ApiResult<Self> {
         match text {
             None | Some("" | "Metadata") => Ok(Self::Metadata),
             Some("None") => Ok(Self::None),
@@ -46,7 +46,7 @@ impl RowObject {
 }
 
 /// The bytes of an entry in a resource's version.
-pub fn bytes_of<'e>(resource: &Resource, entry: &'e Entry) -> &'e Bytes {
+pub(super) fn bytes_of<'e>(resource: &Resource, entry: &'e Entry) -> &'e Bytes {
     match resource.conversion {
         Some(conversion) => entry.converted(|encoded| convert_bytes(encoded, conversion.from_storage)),
         None => &entry.encoded,
@@ -54,7 +54,7 @@ pub fn bytes_of<'e>(resource: &Resource, entry: &'e Entry) -> &'e Bytes {
 }
 
 /// One object.
-pub fn object(resource: &Resource, encoded: Bytes, shape: Shape, rows: RowObject) -> ApiResult<Bytes> {
+pub(super) fn object(resource: &Resource, encoded: Bytes, shape: Shape, rows: RowObject) -> ApiResult<Bytes> {
     match shape {
         Shape::Plain => Ok(encoded),
         Shape::Table => {
@@ -69,7 +69,7 @@ pub fn object(resource: &Resource, encoded: Bytes, shape: Shape, rows: RowObject
 }
 
 /// A list.
-pub fn list(
+pub(super) fn list(
     resource: &Resource,
     items: &[Bytes],
     head: &ListHead,
@@ -120,7 +120,7 @@ fn join(kind: &str, api_version: &str, metadata: &Value, items: &[Bytes]) -> Byt
 
 /// Whether a table says what its columns are: the first of a watch does, the others do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Definitions {
+pub(super) enum Definitions {
     /// It does.
     Shown,
     /// It does not.
@@ -128,7 +128,7 @@ pub enum Definitions {
 }
 
 /// The object of a watch event, not plain.
-pub fn event_object(resource: &Resource, encoded: &[u8], shape: Shape, rows: RowObject, definitions: Definitions) -> Bytes {
+pub(super) fn event_object(resource: &Resource, encoded: &[u8], shape: Shape, rows: RowObject, definitions: Definitions) -> Bytes {
     let object = parse(encoded);
     match shape {
         Shape::Table => {

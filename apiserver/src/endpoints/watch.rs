@@ -51,7 +51,7 @@ struct Watch {
 }
 
 /// Starts a watch; the body of its answer.
-pub async fn watch(
+pub(super) async fn watch(
     app: Arc<App>,
     resource: Arc<Resource>,
     namespace: Option<&str>,

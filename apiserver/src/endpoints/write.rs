@@ -15,24 +15,24 @@ use super::{App, ObjectPath, body, list, negotiate, query, watch};
 use crate::admission;
 use crate::authentication::Identity;
 use crate::patch::{self, PatchError};
-use crate::registry::objects::{DeleteOptions, Deleted, Part, Submitted, UpdateOptions, Written};
+use crate::registry::objects::{DeleteOptions, Deleted, Part, Persist, Submitted, UpdateOptions, Written};
 use crate::registry::{Resource, object};
 use crate::status::{ApiError, ApiResult};
 
 /// A request to one resource, past authorization.
-pub struct Target<'a> {
+pub(super) struct Target<'a> {
     /// The server.
-    pub app: &'a Arc<App>,
+    pub(super) app: &'a Arc<App>,
     /// The resource.
-    pub resource: &'a Resource,
+    pub(super) resource: &'a Resource,
     /// The path.
-    pub path: &'a ObjectPath,
+    pub(super) path: &'a ObjectPath,
     /// The query.
-    pub query: &'a Query,
+    pub(super) query: &'a Query,
     /// The headers.
-    pub headers: &'a HeaderMap,
+    pub(super) headers: &'a HeaderMap,
     /// Who asks.
-    pub identity: &'a Identity,
+    pub(super) identity: &'a Identity,
 }
 
 impl Target<'_> {
@@ -57,7 +57,10 @@ impl Target<'_> {
         Ok((negotiate::shape(self.headers)?, RowObject::parse(self.query.get("includeObject"))?))
     }
 
-    fn answer(&self, code: StatusCode, written: Written) -> ApiResult<Answer> {
+    async fn answer(&self, code: StatusCode, written: Written) -> ApiResult<Answer> {
+        if let Some(object) = &written.gone {
+            self.app.forget(self.resource, object, Persist::Store).await;
+        }
         let (shape, rows) = self.shape()?;
         let mut answer = respond::encoded(code, shapes::object(self.resource, written.encoded, shape, rows)?);
         respond::warn(&mut answer, &written.warnings);
@@ -65,7 +68,7 @@ impl Target<'_> {
     }
 
     /// POST.
-    pub async fn create(&self, request: Body) -> ApiResult<Answer> {
+    pub(super) async fn create(&self, request: Body) -> ApiResult<Answer> {
         if self.resource.namespaced && self.namespace().is_none() {
             return Err(ApiError::method_not_allowed());
         }
@@ -83,11 +86,11 @@ impl Target<'_> {
         let objects = &self.app.objects;
         admission::admit_create(objects, self.resource, self.namespace()).await?;
         let written = objects.create(self.resource, self.namespace(), submitted, options).await?;
-        self.answer(StatusCode::CREATED, written)
+        self.answer(StatusCode::CREATED, written).await
     }
 
     /// PUT.
-    pub async fn replace(&self, request: Body) -> ApiResult<Answer> {
+    pub(super) async fn replace(&self, request: Body) -> ApiResult<Answer> {
         let part = self.part()?;
         let write = self.query.write_options()?;
         self.shape()?;
@@ -97,11 +100,11 @@ impl Target<'_> {
         let change = move |_| Ok(submitted.clone());
         let written =
             self.app.objects.update(self.resource, self.namespace(), self.name(), options, &change).await?;
-        self.answer(StatusCode::OK, written)
+        self.answer(StatusCode::OK, written).await
     }
 
     /// PATCH.
-    pub async fn patch(&self, request: Body) -> ApiResult<Answer> {
+    pub(super) async fn patch(&self, request: Body) -> ApiResult<Answer> {
         let part = self.part()?;
         let write = self.query.write_options()?;
         self.shape()?;
@@ -117,7 +120,7 @@ impl Target<'_> {
             match format {
                 PatchFormat::Json => patch::json::apply(&mut new, &document.object),
                 PatchFormat::Strategic => patch::strategic::apply(&mut new, &document.object, &kind),
-                PatchFormat::Merge | PatchFormat::Apply => {
+                PatchFormat::Merge => {
                     patch::merge::apply(&mut new, &document.object);
                     Ok(())
                 }
@@ -127,11 +130,11 @@ impl Target<'_> {
         };
         let options = UpdateOptions { part, versioned: false, write };
         let written = self.app.objects.update(resource, self.namespace(), name, options, &change).await?;
-        self.answer(StatusCode::OK, written)
+        self.answer(StatusCode::OK, written).await
     }
 
     /// DELETE of one object.
-    pub async fn delete(&self, request: Body) -> ApiResult<Answer> {
+    pub(super) async fn delete(&self, request: Body) -> ApiResult<Answer> {
         if self.path.subresource.is_some() {
             return Err(ApiError::method_not_allowed());
         }
@@ -150,7 +153,7 @@ impl Target<'_> {
     }
 
     /// DELETE of a collection.
-    pub async fn delete_collection(&self, request: Body) -> ApiResult<Answer> {
+    pub(super) async fn delete_collection(&self, request: Body) -> ApiResult<Answer> {
         let options = self.delete_options(request).await?;
         let selection = self.query.list_options(self.resource)?;
         let page = list::list(self.app, self.resource, self.namespace(), &selection).await?;
@@ -194,7 +197,7 @@ impl Target<'_> {
     }
 
     /// GET of one object.
-    pub async fn get(&self) -> ApiResult<Answer> {
+    pub(super) async fn get(&self) -> ApiResult<Answer> {
         self.part()?;
         let (shape, rows) = self.shape()?;
         let encoded = match self.query.number("resourceVersion")? {
@@ -211,7 +214,7 @@ impl Target<'_> {
     }
 
     /// GET with `watch=true`.
-    pub async fn watch(&self, resource: Arc<Resource>) -> ApiResult<Answer> {
+    pub(super) async fn watch(&self, resource: Arc<Resource>) -> ApiResult<Answer> {
         let mut options = self.query.list_options(self.resource)?;
         if let Some(name) = &self.path.name {
             options.filter = options.filter.named(name);
@@ -224,7 +227,7 @@ impl Target<'_> {
     }
 
     /// GET of a collection.
-    pub async fn list(&self) -> ApiResult<Answer> {
+    pub(super) async fn list(&self) -> ApiResult<Answer> {
         let options = self.query.list_options(self.resource)?;
         let (shape, rows) = self.shape()?;
         if shape == Shape::Metadata {

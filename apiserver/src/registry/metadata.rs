@@ -79,14 +79,13 @@ pub fn generate_name(base: &str) -> String {
     name
 }
 
-/// Sets what the server sets on a new object.
+/// Sets what the server sets on a new object, but for the generation, which not every kind has.
 pub fn begin(metadata: &mut Map<String, Value>, now: jiff::Timestamp) {
     for field in OWNED {
         metadata.remove(field);
     }
     metadata.insert("uid".to_owned(), json!(uuid::Uuid::new_v4().to_string()));
     metadata.insert("creationTimestamp".to_owned(), json!(timestamp(now)));
-    metadata.insert("generation".to_owned(), json!(1));
 }
 
 /// Takes from the old object what an update may not change.

@@ -71,6 +71,9 @@ pub struct Written {
     pub encoded: Bytes,
     /// Texts for `Warning` headers.
     pub warnings: Vec<String>,
+    /// The object as it was last, when this write was the one that let it go: the last finalizer of an object that is
+    /// being deleted.
+    pub gone: Option<Box<Value>>,
 }
 
 /// Access to all objects.

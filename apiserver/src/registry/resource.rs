@@ -161,6 +161,11 @@ impl Resource {
         matches!(self.body, Body::Typed(_))
     }
 
+    /// Whether its objects count their generations. Those of Kubernetes' own that are served here have none.
+    pub fn has_generation(&self) -> bool {
+        matches!(self.body, Body::Schema(_))
+    }
+
     /// The schema; none for Kubernetes' own kinds.
     pub fn schema(&self) -> Option<&Schema> {
         let parse = || match self.body {

@@ -60,6 +60,9 @@ impl Objects {
         (resource.rules.prepare)(&mut value, None);
         if let Some(metadata) = value["metadata"].as_object_mut() {
             metadata::begin(metadata, Timestamp::now());
+            if resource.has_generation() {
+                metadata.insert("generation".to_owned(), Value::from(1));
+            }
         }
         check(resource, &value, None)?;
         let name = object::meta(&value, "name").to_owned();
@@ -70,7 +73,7 @@ impl Objects {
             Persist::Store => match self.store.txn(Txn::create(key, stored.clone())).await? {
                 TxnOutcome::Committed { revision } => {
                     let encoded = self.encoded(resource, &stored, revision.0);
-                    return Ok(Some(Written { encoded, warnings: Vec::new() }));
+                    return Ok(Some(Written { encoded, warnings: Vec::new(), gone: None }));
                 }
                 TxnOutcome::Conflict { current, .. } => current.into_iter().next().flatten(),
             },
@@ -81,7 +84,7 @@ impl Objects {
                 let deleting = super::parse(&found).is_ok_and(|o| object::is_deleting(&o));
                 Err(ApiError::already_exists(resource.target(&name), deleting))
             }
-            None => Ok(Some(Written { encoded: super::dry(resource, value), warnings: Vec::new() })),
+            None => Ok(Some(Written { encoded: super::dry(resource, value), warnings: Vec::new(), gone: None })),
         }
     }
 }

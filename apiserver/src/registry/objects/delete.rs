@@ -146,7 +146,9 @@ fn mark(old: &Value, propagation: Option<Propagation>) -> Option<Value> {
     if !object::is_deleting(old) {
         new["metadata"]["deletionTimestamp"] = json!(metadata::timestamp(Timestamp::now()));
         new["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-        metadata::next_generation(&mut new);
+        if new["metadata"].get("generation").is_some() {
+            metadata::next_generation(&mut new);
+        }
         if held_by_spec {
             new["status"]["phase"] = json!("Terminating");
         }

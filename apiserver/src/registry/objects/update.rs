@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Objects, Persist, Submitted, TRIES, WriteOptions, Written, check, object, parse, shape, to_storage};
 use crate::registry::metadata;
-use crate::registry::resource::{Body, Resource};
+use crate::registry::resource::Resource;
 use crate::status::{ApiError, ApiResult};
 
 /// Which part of the object is written.
@@ -53,10 +53,12 @@ impl Objects {
                 metadata.insert("resourceVersion".to_owned(), Value::from(revision.0.to_string()));
             }
             if new == old {
-                return Ok(Written { encoded: self.encoded(resource, &found.value, revision.0), warnings });
+                let encoded = self.encoded(resource, &found.value, revision.0);
+                return Ok(Written { encoded, warnings, gone: None });
             }
             if options.write.persist == Persist::DryRun {
-                return Ok(Written { encoded: outside(resource, new).to_string().into(), warnings });
+                let encoded = outside(resource, new).to_string().into();
+                return Ok(Written { encoded, warnings, gone: None });
             }
             let key = found.key.clone();
             let ends = is_finished(&new);
@@ -64,7 +66,8 @@ impl Objects {
             let txn = if ends { Txn::delete(key, revision) } else { Txn::update(key, revision, stored.clone()) };
             match self.store.txn(txn).await? {
                 TxnOutcome::Committed { revision } => {
-                    return Ok(Written { encoded: self.encoded(resource, &stored, revision.0), warnings });
+                    let encoded = self.encoded(resource, &stored, revision.0);
+                    return Ok(Written { encoded, warnings, gone: ends.then(|| Box::new(new)) });
                 }
                 TxnOutcome::Conflict { current, .. } => found = newer(resource, name, current)?,
             }
@@ -90,7 +93,7 @@ impl Objects {
         }
         if options.part == Part::Main {
             (resource.rules.prepare)(&mut new, Some(old));
-            if spec_differs(resource, &new, old) {
+            if resource.has_generation() && spec_differs(resource, &new, old) {
                 metadata::next_generation(&mut new);
             }
         }
@@ -212,8 +215,7 @@ fn set(object: &mut Value, field: &str, value: Option<Value>) {
 /// Whether anything differs that a generation counts: everything but metadata, and status where that is apart.
 fn spec_differs(resource: &Resource, new: &Value, old: &Value) -> bool {
     let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return true };
-    let apart = resource.subresources.status || matches!(resource.body, Body::Typed(_));
-    let counts = |key: &String| key != "metadata" && !(apart && key == "status");
+    let counts = |key: &String| key != "metadata" && !(resource.subresources.status && key == "status");
     new.iter().filter(|(k, _)| counts(k)).any(|(k, v)| old.get(k) != Some(v))
         || old.keys().filter(|k| counts(k)).any(|k| !new.contains_key(k))
 }
