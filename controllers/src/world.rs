@@ -130,6 +130,19 @@ impl World {
         }
     }
 
+    /// Nobody is told of changes any more.
+    pub fn unhook(&self) {
+        self.pipelines.cache().unhook();
+        self.runs.cache().unhook();
+        self.jobs.cache().unhook();
+        self.repositories.cache().unhook();
+        self.events.cache().unhook();
+        self.groups.cache().unhook();
+        self.nodes.cache().unhook();
+        self.leases.cache().unhook();
+        self.namespaces.cache().unhook();
+    }
+
     /// Tells people something about an object. Losing it loses nothing but the telling.
     pub async fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, event: Event) {
         let published = self.recorder.publish(&event, &object.object_ref(&())).await;

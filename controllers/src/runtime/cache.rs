@@ -1,8 +1,8 @@
 //! The objects of one kind as last seen: filled by one watch, and by the answers to our own writes.
 //!
 //! Versions decide: an object is replaced only by a newer version of itself, so that a late watch event never takes
-//! back what we wrote. Hooks are told of every change, in order, with what was there before; they note names and
-//! keep indices, and must return at once.
+//! back what we wrote. One hook is told of every change, in order, with what was there before; it notes names
+//! and keeps indices, and must return at once.
 //!
 //! It differs from `kube::runtime::reflector` in that deletions are told too, in that a write is visible before its
 //! watch event arrives, and in that nothing is copied on the way in.
@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use futures::{StreamExt, pin_mut};
 use kube::ResourceExt;
@@ -76,7 +76,8 @@ impl<'a, K> Change<'a, K> {
     }
 }
 
-type Hook<K> = Box<dyn Fn(&Change<'_, K>) + Send + Sync>;
+/// Who is told of changes.
+pub type Hook<K> = Box<dyn Fn(&Change<'_, K>) + Send + Sync>;
 
 /// All objects of a kind.
 pub struct Cache<K> {
@@ -84,7 +85,7 @@ pub struct Cache<K> {
     /// Held while a change is made and its hooks are told, so that hooks see changes in order. The value is the
     /// newest version that the watch has shown: what is not newer than that is already known.
     writing: Mutex<u64>,
-    hooks: OnceLock<Vec<Hook<K>>>,
+    hook: RwLock<Option<Hook<K>>>,
     ready: watch::Sender<bool>,
 }
 
@@ -101,7 +102,7 @@ impl<K> Default for Cache<K> {
         Self {
             objects: RwLock::default(),
             writing: Mutex::default(),
-            hooks: OnceLock::new(),
+            hook: RwLock::default(),
             ready: watch::Sender::new(false),
         }
     }
@@ -118,13 +119,14 @@ pub fn version<K: ResourceExt>(object: &K) -> u64 {
 }
 
 impl<K: ResourceExt> Cache<K> {
-    /// Sets who is told of changes, in this order. To be called once, before [`Cache::watch`].
-    ///
-    /// # Panics
-    /// When called twice.
-    pub fn set_hooks(&self, hooks: Vec<Hook<K>>) {
-        let set = self.hooks.set(hooks);
-        assert!(set.is_ok(), "hooks are set once");
+    /// Sets who is told of changes, in order. It must return at once, and must not write to this cache.
+    pub fn set_hook(&self, hook: Hook<K>) {
+        *self.hook.write().unwrap_or_else(PoisonError::into_inner) = Some(hook);
+    }
+
+    /// Nobody is told of changes any more.
+    pub fn unhook(&self) {
+        *self.hook.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// One object.
@@ -192,7 +194,7 @@ impl<K: ResourceExt> Cache<K> {
     }
 
     fn tell(&self, change: &Change<'_, K>) {
-        for hook in self.hooks.get().into_iter().flatten() {
+        if let Some(hook) = &*self.hook.read().unwrap_or_else(PoisonError::into_inner) {
             hook(change);
         }
     }
@@ -311,11 +313,11 @@ mod tests {
         let cache = Cache::default();
         let told = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&told);
-        cache.set_hooks(vec![Box::new(move |change: &Change<'_, ConfigMap>| {
+        cache.set_hook(Box::new(move |change: &Change<'_, ConfigMap>| {
             sink.lock()
                 .unwrap()
                 .push((change.key.name.clone(), change.new.is_some()));
-        })]);
+        }));
         let mut list = HashMap::new();
         cache.event(Event::Apply(object("a", "1", 5)), &mut list);
         cache.event(Event::Init, &mut list);

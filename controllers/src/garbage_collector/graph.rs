@@ -1,0 +1,128 @@
+//! Who belongs to whom, by uid: kept up to date by watches of metadata alone.
+
+use std::collections::{BTreeSet, HashMap};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::core::ApiResource;
+
+use crate::runtime::Key;
+
+/// The finalizer of an owner that waits for its dependents to go first.
+pub(super) const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer of an owner whose dependents are to stay.
+pub(super) const ORPHAN: &str = "orphan";
+
+/// What is known of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub(super) api: ApiResource,
+    pub(super) key: Key,
+    pub(super) uid: String,
+    pub(super) owners: Vec<OwnerReference>,
+    pub(super) finalizers: Vec<String>,
+    pub(super) deleting: bool,
+}
+
+impl Node {
+    /// Reads an object's metadata. An object without a uid is none.
+    pub(super) fn of(api: ApiResource, metadata: &ObjectMeta) -> Option<Self> {
+        Some(Self {
+            api,
+            key: Key::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone()?),
+            uid: metadata.uid.clone()?,
+            owners: metadata.owner_references.clone().unwrap_or_default(),
+            finalizers: metadata.finalizers.clone().unwrap_or_default(),
+            deleting: metadata.deletion_timestamp.is_some(),
+        })
+    }
+
+    pub(super) fn has_finalizer(&self, name: &str) -> bool {
+        self.finalizers.iter().any(|own| own == name)
+    }
+
+    /// Whether this node's deletion in the foreground waits for `dependent`.
+    pub(super) fn is_blocked_by(&self, dependent: &Self) -> bool {
+        dependent
+            .owners
+            .iter()
+            .any(|owner| owner.uid == self.uid && owner.block_owner_deletion == Some(true))
+    }
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    nodes: HashMap<String, Node>,
+    dependents: HashMap<String, BTreeSet<String>>,
+}
+
+impl Graph {
+    /// Takes in an object. Returns the uids that are to be looked at.
+    pub(super) fn put(&mut self, node: Node) -> Vec<String> {
+        let old = self.nodes.get(&node.uid);
+        if old.is_some_and(|old| *old == node) {
+            return Vec::new();
+        }
+        let before: Vec<String> = old
+            .into_iter()
+            .flat_map(|old| &old.owners)
+            .map(|owner| owner.uid.clone())
+            .collect();
+        for owner in &before {
+            self.unlink(owner, &node.uid);
+        }
+        for owner in &node.owners {
+            self.dependents
+                .entry(owner.uid.clone())
+                .or_default()
+                .insert(node.uid.clone());
+        }
+        let mut look = before;
+        if !node.owners.is_empty() || node.deleting {
+            look.push(node.uid.clone());
+        }
+        if node.deleting {
+            look.extend(self.dependents_of(&node.uid));
+        }
+        self.nodes.insert(node.uid.clone(), node);
+        look
+    }
+
+    /// Takes in that an object is gone. Returns the uids that are to be looked at.
+    pub(super) fn remove(&mut self, uid: &str) -> Vec<String> {
+        let Some(node) = self.nodes.remove(uid) else {
+            return Vec::new();
+        };
+        let mut look = self.dependents_of(uid);
+        for owner in &node.owners {
+            self.unlink(&owner.uid, uid);
+            look.push(owner.uid.clone());
+        }
+        look
+    }
+
+    pub(super) fn get(&self, uid: &str) -> Option<&Node> {
+        self.nodes.get(uid)
+    }
+
+    pub(super) fn dependents(&self, uid: &str) -> impl Iterator<Item = &Node> {
+        self.dependents
+            .get(uid)
+            .into_iter()
+            .flatten()
+            .filter_map(|uid| self.nodes.get(uid))
+    }
+
+    fn dependents_of(&self, uid: &str) -> Vec<String> {
+        self.dependents.get(uid).into_iter().flatten().cloned().collect()
+    }
+
+    fn unlink(&mut self, owner: &str, dependent: &str) {
+        if let Some(list) = self.dependents.get_mut(owner) {
+            list.remove(dependent);
+            if list.is_empty() {
+                self.dependents.remove(owner);
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The table of controllers in code: who is told when an object of a kind changes, and what runs.
+
+use std::sync::Arc;
+
+use breakbulk_schemas::concurrency_group::MemberKind;
+use breakbulk_schemas::{ConcurrencyGroup, GitEvent, GitRepository, Job, Pipeline, PipelineRun};
+use futures::FutureExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use tokio::task::JoinSet;
+
+use crate::catalog::Catalog;
+use crate::heartbeat::Heartbeats;
+use crate::runtime::queue::Reconcile;
+use crate::runtime::{Change, Key, Queue};
+use crate::scheduler::Scheduler;
+use crate::world::{self, World};
+use crate::{
+    concurrency_group, garbage_collector, git_repository, job, namespace, node_lifecycle, pipeline_run, trigger,
+};
+
+/// How many objects of one kind are reconciled at the same time.
+const AT_ONCE: usize = 32;
+/// How many repositories are looked at, each with a git process of its own.
+const GIT_AT_ONCE: usize = 4;
+
+/// One queue per controller that looks at single objects.
+#[derive(Debug, Default)]
+struct Queues {
+    runs: Arc<Queue>,
+    groups: Arc<Queue>,
+    jobs: Arc<Queue>,
+    nodes: Arc<Queue>,
+    repositories: Arc<Queue>,
+    events: Arc<Queue>,
+    namespaces: Arc<Queue>,
+    garbage: Arc<Queue>,
+}
+
+/// The controllers of one term, and who is told of what.
+struct Wiring {
+    world: Arc<World>,
+    queues: Queues,
+    groups: Arc<concurrency_group::Controller>,
+    scheduler: Arc<Scheduler>,
+    collector: Arc<garbage_collector::Controller>,
+    heartbeats: Arc<Heartbeats>,
+    catalog: Arc<Catalog>,
+}
+
+/// Controllers that are told of changes. Dropped, they are not any more.
+pub(crate) struct Wired(Arc<Wiring>);
+
+impl Drop for Wired {
+    /// The caches hold the controllers, and the controllers the caches: let go of one side.
+    fn drop(&mut self) {
+        self.0.world.unhook();
+    }
+}
+
+impl Wired {
+    /// Makes the controllers over `world` and has them told of everything that changes.
+    pub(crate) fn new(world: &Arc<World>) -> Self {
+        let queues = Queues::default();
+        let catalog = Arc::new(Catalog::default());
+        let garbage = Arc::clone(&queues.garbage);
+        let wiring = Arc::new(Wiring {
+            groups: Arc::new(concurrency_group::Controller::new(Arc::clone(world))),
+            scheduler: Arc::new(Scheduler::new(Arc::clone(world))),
+            collector: Arc::new(garbage_collector::Controller::new(
+                Arc::clone(world),
+                Arc::clone(&catalog),
+                garbage,
+            )),
+            heartbeats: Arc::default(),
+            world: Arc::clone(world),
+            queues,
+            catalog,
+        });
+        wiring.hook();
+        Self(wiring)
+    }
+
+    /// Starts every controller. The tasks end only by being aborted.
+    pub(crate) fn run(&self, tasks: &mut JoinSet<()>) {
+        let wiring = &self.0;
+        let world = || Arc::clone(&wiring.world);
+        let heartbeats = || Arc::clone(&wiring.heartbeats);
+        let queues = &wiring.queues;
+        /// Boxes a controller's `reconcile`.
+        macro_rules! reconcile {
+            ($controller:expr) => {{
+                let controller = Arc::new($controller);
+                let reconcile: Reconcile = Box::new(move |key| {
+                    let controller = Arc::clone(&controller);
+                    async move { controller.reconcile(key).await }.boxed()
+                });
+                reconcile
+            }};
+        }
+        let (groups, collector) = (Arc::clone(&wiring.groups), Arc::clone(&wiring.collector));
+        let rows: Vec<(&str, &Arc<Queue>, usize, Reconcile)> = vec![
+            (
+                "pipeline run",
+                &queues.runs,
+                AT_ONCE,
+                reconcile!(pipeline_run::Controller::new(world())),
+            ),
+            (
+                "job",
+                &queues.jobs,
+                AT_ONCE,
+                reconcile!(job::Controller::new(world(), heartbeats())),
+            ),
+            (
+                "concurrency group",
+                &queues.groups,
+                AT_ONCE,
+                Box::new(move |key| {
+                    let groups = Arc::clone(&groups);
+                    async move { groups.reconcile(key).await }.boxed()
+                }),
+            ),
+            (
+                "git repository",
+                &queues.repositories,
+                GIT_AT_ONCE,
+                reconcile!(git_repository::Controller::new(world())),
+            ),
+            (
+                "trigger",
+                &queues.events,
+                AT_ONCE,
+                reconcile!(trigger::Controller::new(world())),
+            ),
+            (
+                "node lifecycle",
+                &queues.nodes,
+                AT_ONCE,
+                reconcile!(node_lifecycle::Controller::new(world(), heartbeats())),
+            ),
+            (
+                "namespace",
+                &queues.namespaces,
+                AT_ONCE,
+                reconcile!(namespace::Controller::new(world(), Arc::clone(&wiring.catalog))),
+            ),
+            (
+                "garbage collector",
+                &queues.garbage,
+                AT_ONCE,
+                Box::new(move |key| {
+                    let collector = Arc::clone(&collector);
+                    async move { collector.reconcile(key).await }.boxed()
+                }),
+            ),
+        ];
+        for (name, queue, at_once, reconcile) in rows {
+            let (world, queue, name) = (world(), Arc::clone(queue), name.to_owned());
+
+            tasks.spawn(async move {
+                world.ready().await;
+                queue.run(name, at_once, reconcile).await;
+            });
+        }
+        let (world, scheduler) = (world(), Arc::clone(&wiring.scheduler));
+        tasks.spawn(async move {
+            world.ready().await;
+            scheduler.run().await;
+        });
+        tasks.spawn(Arc::clone(&wiring.collector).watch());
+    }
+}
+
+impl Wiring {
+    fn hook(self: &Arc<Self>) {
+        /// Has a kind's changes told to a method.
+        macro_rules! hook {
+            ($($kind:ident => $method:ident),+ $(,)?) => {$(
+                let wiring = Arc::clone(self);
+                self.world.$kind.cache().set_hook(Box::new(move |change| wiring.$method(change)));
+            )+};
+        }
+        hook!(
+            pipelines => pipeline_changed,
+            runs => run_changed,
+            jobs => job_changed,
+            repositories => repository_changed,
+            events => event_changed,
+            groups => group_changed,
+            nodes => node_changed,
+            leases => lease_changed,
+            namespaces => namespace_changed,
+        );
+    }
+
+    fn pipeline_changed(&self, change: &Change<'_, Pipeline>) {
+        self.collector.changed(change);
+    }
+
+    fn run_changed(&self, change: &Change<'_, PipelineRun>) {
+        self.groups.run_changed(change, &self.queues.groups);
+        self.queues.runs.add(change.key.clone());
+        self.collector.changed(change);
+    }
+
+    fn job_changed(&self, change: &Change<'_, Job>) {
+        self.world.jobs_by_run.changed(change);
+        self.scheduler.job_changed(change);
+        self.groups.job_changed(change, &self.queues.groups);
+        if let Some(run) = change.latest().and_then(|job| world::run_of(job)) {
+            self.queues.runs.add(run);
+        }
+        self.queues.jobs.add(change.key.clone());
+        self.collector.changed(change);
+    }
+
+    fn repository_changed(&self, change: &Change<'_, GitRepository>) {
+        self.queues.repositories.add(change.key.clone());
+        self.collector.changed(change);
+    }
+
+    fn event_changed(&self, change: &Change<'_, GitEvent>) {
+        self.queues.events.add(change.key.clone());
+        self.collector.changed(change);
+    }
+
+    fn group_changed(&self, change: &Change<'_, ConcurrencyGroup>) {
+        self.queues.groups.add(change.key.clone());
+        let statuses = change
+            .old
+            .into_iter()
+            .chain(change.new)
+            .filter_map(|group| group.status.clone());
+        for member in statuses.flat_map(|status| status.holders.into_iter().chain(status.queue)) {
+            if member.kind == MemberKind::PipelineRun {
+                self.queues.runs.add(change.key.sibling(member.name));
+            }
+        }
+        self.scheduler.look();
+        self.collector.changed(change);
+    }
+
+    fn node_changed(&self, change: &Change<'_, Node>) {
+        self.scheduler.look();
+        self.queues.nodes.add(change.key.clone());
+        self.collector.changed(change);
+    }
+
+    fn lease_changed(&self, change: &Change<'_, Lease>) {
+        self.heartbeats.changed(change);
+        self.queues.nodes.add(Key::new("", change.key.name.clone()));
+    }
+
+    fn namespace_changed(&self, change: &Change<'_, Namespace>) {
+        self.queues.namespaces.add(change.key.clone());
+        self.collector.changed(change);
+    }
+}
