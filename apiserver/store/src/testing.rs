@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::etcd::{Etcd, Options};
+use crate::etcd::{Etcd, Options, Tls};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,6 +41,7 @@ pub struct EtcdServer {
     client_port: u16,
     peer_port: u16,
     extra: Vec<String>,
+    tls: Option<Tls>,
     child: Option<Child>,
 }
 
@@ -50,14 +51,14 @@ impl EtcdServer {
     /// # Errors
     /// When it can't be started or doesn't answer in time.
     pub async fn start() -> Result<Self, HarnessError> {
-        Self::start_with(&[]).await
+        Self::start_with(&[], None).await
     }
 
-    /// The same with more arguments.
+    /// The same with more arguments, and with TLS for clients, whose files are then among the arguments.
     ///
     /// # Errors
     /// When it can't be started or doesn't answer in time.
-    pub async fn start_with(extra: &[&str]) -> Result<Self, HarnessError> {
+    pub async fn start_with(extra: &[&str], tls: Option<Tls>) -> Result<Self, HarnessError> {
         let program = std::env::var_os("BREAKBULK_ETCD").map_or_else(|| PathBuf::from("etcd"), PathBuf::from);
         let mut last = None;
         // A port that was free a moment ago may be taken: then the server ends, and another one is tried.
@@ -71,6 +72,7 @@ impl EtcdServer {
                 client_port,
                 peer_port,
                 extra,
+                tls: tls.clone(),
                 child: None,
             };
             match server.restart().await {
@@ -82,16 +84,20 @@ impl EtcdServer {
         Err(last.unwrap_or_else(|| HarnessError::Silent("it never ran".to_owned())))
     }
 
-    /// Where clients connect: `http://127.0.0.1:PORT`.
+    /// Where clients connect: `http://127.0.0.1:PORT`, or `https://`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client_port)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.client_port)
     }
 
     /// Options for [`Etcd::connect`].
     #[must_use]
     pub fn options(&self) -> Options {
-        Options::plain([self.endpoint()])
+        Options {
+            tls: self.tls.clone(),
+            ..Options::plain([self.endpoint()])
+        }
     }
 
     /// Kills the server (SIGKILL) if it runs. Its data stays.

@@ -21,6 +21,9 @@ use crate::{Error, Result, Revision};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// An attempt is begun only if it has this long.
+const LEAST_TIME: Duration = Duration::from_millis(100);
+
 /// The largest answer that is read: etcd's own clients read up to 2 GiB; what we ask for is paged well below this.
 const MAX_ANSWER: usize = 512 * 1024 * 1024;
 
@@ -125,10 +128,11 @@ impl Endpoints {
                 Err(_) => Status::deadline_exceeded("no answer in time"),
             };
             self.failed(&chosen);
-            if deadline.saturating_duration_since(Instant::now()) < Duration::from_millis(100) {
+            backoff.pause().await;
+            // Not one more attempt that has no time to end: nobody would know whether it was sent.
+            if deadline.saturating_duration_since(Instant::now()) < LEAST_TIME {
                 return Err(unavailable(status));
             }
-            backoff.pause().await;
         }
     }
 
@@ -161,10 +165,11 @@ impl Endpoints {
                 }
             };
             self.failed(&chosen);
-            if deadline.saturating_duration_since(Instant::now()) < Duration::from_millis(100) {
+            backoff.pause().await;
+            // Not one more attempt that has no time to end: nobody would know whether it was sent.
+            if deadline.saturating_duration_since(Instant::now()) < LEAST_TIME {
                 return Err(unavailable(status));
             }
-            backoff.pause().await;
         }
     }
 }
