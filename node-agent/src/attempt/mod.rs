@@ -15,4 +15,4 @@ pub(crate) mod report;
 mod run;
 pub(crate) mod spec;
 
-pub(crate) use run::{Attempt, Context, Order, Outcome};
+pub(crate) use run::{Attempt, Context, Order, Outcome, chain};

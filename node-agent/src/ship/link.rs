@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::slot::Slot;
+use crate::attempt::chain;
 
 /// Messages between the logs and the stream. Few, so that a log with little to say does not wait behind much of
 /// one that floods.
@@ -142,7 +143,13 @@ pub(crate) fn link(config: &kube::Config) -> Result<(Link, LinkKeeper), LinkErro
         name: name.try_into().map_err(|_| address())?,
         tls: TlsConnector::from(Arc::new(tls)),
     };
-    let endpoint = Endpoint::from(url.clone())
+    // Our own connector does TLS; tonic refuses to connect to `https` by one that it does not know. Requests carry
+    // the true address all the same.
+    let mut parts = url.clone().into_parts();
+    parts.scheme = Some(tonic::codegen::http::uri::Scheme::HTTP);
+    let plain = Uri::from_parts(parts).map_err(|_| address())?;
+    let endpoint = Endpoint::from(plain)
+        .origin(url.clone())
         .connect_timeout(CONNECT)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
@@ -176,8 +183,7 @@ impl LinkKeeper {
                 None => return,
                 Some(Ok(())) => tracing::info!("the log stream was closed; connecting again"),
                 Some(Err(error)) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, cause, "the log stream is down; connecting again");
+                    tracing::warn!(error = chain(&error), "the log stream is down; connecting again");
                 }
             }
             drop(_tell);
