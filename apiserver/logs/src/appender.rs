@@ -70,7 +70,7 @@ pub(crate) struct Written {
 pub(crate) struct Appender {
     segments: Segments,
     /// Segment 0: its lock is the log's lock.
-    _lock: Arc<File>,
+    lock: Arc<File>,
     file: Arc<File>,
     end: Place,
     digest: Sha256,
@@ -78,6 +78,14 @@ pub(crate) struct Appender {
     segment_limit: u64,
     /// A failed write could not be undone: the file's end is unknown.
     broken: bool,
+}
+
+/// A log as its writer left it.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    end: Place,
+    digest: Sha256,
+    seal: Option<Seal>,
 }
 
 /// What opening found.
@@ -97,11 +105,7 @@ impl Appender {
         mut visit: impl FnMut(Place, &Record),
     ) -> Result<Opened, OpenError> {
         let lock = Arc::new(create(&segments)?);
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::Busy),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
+        acquire(&lock)?;
         let mut digest = Sha256::new();
         let mut end = End {
             place: Place::START,
@@ -146,7 +150,7 @@ impl Appender {
         }
         let appender = Self {
             segments,
-            _lock: lock,
+            lock,
             file,
             end: end.place,
             digest,
@@ -155,6 +159,43 @@ impl Appender {
             broken: false,
         };
         Ok(Opened { appender, files })
+    }
+
+    /// What to take the log up with when it was let go. `None` if what stands at its end is not known.
+    pub(crate) fn park(&self) -> Option<Parked> {
+        (!self.broken).then(|| Parked {
+            end: self.end,
+            digest: self.digest.clone(),
+            seal: self.seal,
+        })
+    }
+
+    /// Takes the log up again without walking it, if nobody has written it since.
+    pub(crate) fn resume(segments: &Segments, segment_limit: u64, parked: &Parked) -> Result<Option<Self>, OpenError> {
+        let lock = Arc::new(create(segments)?);
+        acquire(&lock)?;
+        let end = parked.end;
+        let file = match end.segment {
+            0 => Arc::clone(&lock),
+            number => match OpenOptions::new().read(true).write(true).open(segments.path(number)) {
+                Ok(file) => Arc::new(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        if file.metadata()?.len() != end.position || segments.open(end.segment + 1)?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            segments: segments.clone(),
+            lock,
+            file,
+            end,
+            digest: parked.digest.clone(),
+            seal: parked.seal,
+            segment_limit,
+            broken: false,
+        }))
     }
 
     pub(crate) fn committed(&self) -> u64 {
@@ -241,6 +282,22 @@ impl Appender {
         };
         Ok(())
     }
+}
+
+impl Drop for Appender {
+    /// Unlocks, and does not leave it to the last handle: one may still wait to be synced.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "unlocking a log failed; it stays locked until it is synced");
+        }
+    }
+}
+
+fn acquire(lock: &File) -> Result<(), OpenError> {
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::Busy,
+        TryLockError::Error(error) => error.into(),
+    })
 }
 
 fn absorb(digest: &mut Sha256, record: &Record) {

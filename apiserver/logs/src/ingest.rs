@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::appender::{OpenError, SealError};
 use crate::intake::Fault;
 use crate::key::LogKey;
-use crate::log::{AppendError, Log};
+use crate::log::{AppendError, Writer};
 use crate::seal::Seal;
 use crate::store::LogStore;
 
@@ -123,7 +123,7 @@ impl<A: AttemptAuthority> LogIngest for Ingest<A> {
     }
 }
 
-type Opening = Pin<Box<dyn Future<Output = (u64, Result<Arc<Log>, Rejected>)> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = (u64, Result<Writer, Rejected>)> + Send>>;
 
 /// What the agent's number for a log stands for.
 enum Slot {
@@ -133,7 +133,7 @@ enum Slot {
 }
 
 struct OpenLog {
-    log: Arc<Log>,
+    writer: Writer,
     /// The last acknowledgement: received, durable.
     told: Ack,
     /// A seal was accepted and waits to be durable.
@@ -142,7 +142,7 @@ struct OpenLog {
 
 enum Event {
     Message(NodeMessage),
-    Opened(u64, Result<Arc<Log>, Rejected>),
+    Opened(u64, Result<Writer, Rejected>),
     Durable,
     Idle,
     Failed(Status),
@@ -235,13 +235,14 @@ impl<A: AttemptAuthority> Session<A> {
         }));
     }
 
-    fn opened(&mut self, number: u64, result: Result<Arc<Log>, Rejected>) {
+    fn opened(&mut self, number: u64, result: Result<Writer, Rejected>) {
         match result {
             Err(rejected) => {
                 self.logs.remove(&number);
                 self.out.push_back(answer(number, Answer::Rejected(rejected)));
             }
-            Ok(log) => {
+            Ok(writer) => {
+                let log = writer.log();
                 log.subscribe(&self.bell);
                 let opened = Opened {
                     committed: log.committed(),
@@ -257,7 +258,7 @@ impl<A: AttemptAuthority> Session<A> {
                 self.logs.insert(
                     number,
                     Slot::Open(OpenLog {
-                        log,
+                        writer,
                         told,
                         sealing: false,
                     }),
@@ -272,7 +273,7 @@ impl<A: AttemptAuthority> Session<A> {
             self.reject(number, Reason::Unavailable, "the log is not open on this stream");
             return;
         };
-        let log = Arc::clone(&open.log);
+        let log = Arc::clone(open.writer.log());
         let result = if records.len() <= INLINE {
             log.append(&records)
         } else {
@@ -301,7 +302,7 @@ impl<A: AttemptAuthority> Session<A> {
             self.reject(number, Reason::SealMismatch, "a digest has 32 bytes");
             return;
         };
-        match open.log.seal(Seal {
+        match open.writer.log().seal(Seal {
             length: seal.length,
             digest,
         }) {
@@ -310,7 +311,7 @@ impl<A: AttemptAuthority> Session<A> {
                 self.durable();
             }
             Err(error) => {
-                let rejected = seal_rejection(&error, open.log.committed());
+                let rejected = seal_rejection(&error, open.writer.log().committed());
                 self.out.push_back(answer(number, Answer::Rejected(rejected)));
             }
         }
@@ -321,13 +322,13 @@ impl<A: AttemptAuthority> Session<A> {
         let mut done = Vec::new();
         for (number, slot) in &self.logs {
             let Slot::Open(open) = slot else { continue };
-            if open.log.has_failed() {
+            if open.writer.log().has_failed() {
                 let message = "the server's disk failed; open the log again";
-                let rejected = rejection(Reason::Unavailable, open.log.durable(), message);
+                let rejected = rejection(Reason::Unavailable, open.writer.log().durable(), message);
                 done.push((*number, Answer::Rejected(rejected)));
-            } else if open.sealing && open.log.sealed().is_some() {
+            } else if open.sealing && open.writer.log().sealed().is_some() {
                 done.push((*number, Answer::Sealed(Sealed {})));
-            } else if open.log.durable() > open.told.durable {
+            } else if open.writer.log().durable() > open.told.durable {
                 self.due.insert(*number);
             }
         }
@@ -345,8 +346,8 @@ impl<A: AttemptAuthority> Session<A> {
                 continue;
             };
             open.told = Ack {
-                durable: open.log.durable(),
-                received: open.log.committed(),
+                durable: open.writer.log().durable(),
+                received: open.writer.log().committed(),
             };
             self.out.push_back(answer(number, Answer::Ack(open.told)));
         }
@@ -354,7 +355,7 @@ impl<A: AttemptAuthority> Session<A> {
 
     fn reject(&mut self, number: u64, reason: Reason, message: &str) {
         let committed = match self.logs.get(&number) {
-            Some(Slot::Open(open)) => open.log.committed(),
+            Some(Slot::Open(open)) => open.writer.log().committed(),
             _ => 0,
         };
         self.out
@@ -367,7 +368,7 @@ async fn open<A: AttemptAuthority>(
     authority: &A,
     attempt: &Attempt,
     peer: &PeerIdentity,
-) -> Result<Arc<Log>, Rejected> {
+) -> Result<Writer, Rejected> {
     let key = authority.check(attempt, peer).await.map_err(|refusal| match refusal {
         Refusal::Fenced(message) => rejection(Reason::Fenced, 0, &message),
         Refusal::Unavailable(message) => rejection(Reason::Unavailable, 0, &message),

@@ -1,6 +1,6 @@
 //! One log as this process knows it: what is stored, who writes, who waits.
 //!
-//! Appends come in through [`Log::append`] and [`Log::seal`]; readers look at [`Log::progress`] and wait on
+//! Appends come in through a [`Writer`], in `writing`; readers look at [`Log::progress`] and wait on
 //! its watch; the sync workers take what is dirty. If another process writes the log, [`Log::refresh`]
 //! learns what it has written from the files. Readers are in `reader`, the protocol is in `ingest`.
 
@@ -16,13 +16,16 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::appender::{Appender, OpenError, SealError};
 use crate::index::{Index, Place};
 use crate::index_file;
-use crate::intake::Fault;
 use crate::seal::Seal;
 use crate::segment::{Segments, Step, Tail, walk};
 use crate::sync::{Dirt, Syncer, Urgency};
+
+mod writing;
+
+use writing::Role;
+pub(crate) use writing::{AppendError, Writer};
 
 /// Bytes of records kept in memory for followers who are at the end. A follower further behind reads the
 /// file, which is in the page cache. Only logs with followers keep any.
@@ -87,34 +90,17 @@ pub(crate) struct Goal {
     seal: Option<Seal>,
 }
 
-/// Why an append was not taken, or not whole.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AppendError {
-    /// What was sent does not continue the log.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    /// The log takes nothing more.
-    #[error("the log is sealed at {0} bytes")]
-    Sealed(u64),
-    /// The disk.
-    #[error("writing the log")]
-    Io(#[from] io::Error),
-    /// This process does not hold the log.
-    #[error("the log is not open for writing")]
-    NotOpen,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) segments: Segments,
     segment_limit: u64,
     /// Stored bytes beyond this offset are not to be believed.
-    trusted: u64,
+    trusted: AtomicU64,
     /// When the files were last looked at for what another process wrote.
     looked: Mutex<Option<Instant>>,
     state: Mutex<State>,
-    appender: Mutex<Option<Appender>>,
+    role: Mutex<Role>,
     writing: AtomicBool,
     progress: watch::Sender<Progress>,
     durable: AtomicU64,
@@ -141,10 +127,10 @@ impl Log {
         Self {
             segments,
             segment_limit,
-            trusted: trusted.unwrap_or(u64::MAX),
+            trusted: AtomicU64::new(trusted.unwrap_or(u64::MAX)),
             looked: Mutex::new(None),
             state: Mutex::new(state),
-            appender: Mutex::new(None),
+            role: Mutex::new(Role::Closed),
             writing: AtomicBool::new(false),
             progress: watch::Sender::new(Progress::Absent),
             durable: AtomicU64::new(0),
@@ -155,97 +141,6 @@ impl Log {
             bells: Mutex::default(),
             used: AtomicU64::new(0),
         }
-    }
-
-    // ---- writing ----
-
-    /// Opens the log to write, if it is not open already. Blocks: walks what is stored.
-    pub(crate) fn open_writer(self: &Arc<Self>) -> Result<(), OpenError> {
-        let mut guard = self.appender.lock();
-        if guard.is_some() {
-            return Ok(());
-        }
-        let opened = Appender::open(
-            self.segments.clone(),
-            self.segment_limit,
-            self.trusted,
-            |place, record| {
-                self.state.lock().learn(place, record);
-            },
-        )?;
-        self.writing.store(true, Ordering::Release);
-        self.publish(opened.appender.committed());
-        let goal = Goal {
-            offset: opened.appender.committed(),
-            seal: opened.appender.seal(),
-        };
-        let fresh = goal.offset == 0 && goal.seal.is_none();
-        *guard = Some(opened.appender);
-        drop(guard);
-        let mut pending = self.pending.lock();
-        pending.dirt.files.extend(opened.files);
-        pending.dirt.directory = Some(self.segments.directory().to_path_buf());
-        pending.goal = goal;
-        if !fresh {
-            self.enqueue(&mut pending, Urgency::Now);
-        }
-        Ok(())
-    }
-
-    /// Appends what of `records` continues the log and tells the readers. Blocks for a page-cache write.
-    pub(crate) fn append(self: &Arc<Self>, records: &Bytes) -> Result<(), AppendError> {
-        let mut guard = self.appender.lock();
-        let appender = guard.as_mut().ok_or(AppendError::NotOpen)?;
-        if let Some(seal) = appender.seal() {
-            let beyond = crate::intake::plan(seal.length, records);
-            let more = !beyond.records.is_empty() || beyond.fault.is_some();
-            return if more {
-                Err(AppendError::Sealed(seal.length))
-            } else {
-                Ok(())
-            };
-        }
-        let written = appender.append(records)?;
-        if !written.records.is_empty() {
-            let file = Arc::clone(appender.file());
-            let committed = appender.committed();
-            self.state.lock().append(
-                written.place,
-                written.records,
-                self.followers.load(Ordering::Acquire) > 0,
-            );
-            self.publish(committed);
-            let mut pending = self.pending.lock();
-            if !pending.dirt.files.iter().any(|known| Arc::ptr_eq(known, &file)) {
-                pending.dirt.files.push(file);
-            }
-            if written.place.segment > 0 && written.place.position == 0 {
-                pending.dirt.directory = Some(self.segments.directory().to_path_buf());
-            }
-            pending.goal.offset = committed;
-            self.enqueue(&mut pending, Urgency::Soon);
-        }
-        written.fault.map_or(Ok(()), |fault| Err(fault.into()))
-    }
-
-    /// Writes the seal; it is there for readers, and [`Log::sealed`] says so, once it is durable.
-    pub(crate) fn seal(self: &Arc<Self>, seal: Seal) -> Result<(), SealError> {
-        let mut guard = self.appender.lock();
-        let appender = guard.as_mut().ok_or(SealError::NotOpen)?;
-        let lines = self.state.lock().index.lines();
-        appender.write_seal(seal, lines)?;
-        let file = Arc::clone(appender.file());
-        drop(guard);
-        let mut pending = self.pending.lock();
-        if self.sealed().is_none() {
-            if !pending.dirt.files.iter().any(|known| Arc::ptr_eq(known, &file)) {
-                pending.dirt.files.push(file);
-            }
-            pending.goal.seal = Some(seal);
-            pending.goal.offset = seal.length;
-            self.enqueue(&mut pending, Urgency::Now);
-        }
-        Ok(())
     }
 
     /// Where the next record must start.
@@ -282,9 +177,9 @@ impl Log {
     }
 
     fn has_seal(&self) -> bool {
-        self.appender
+        self.role
             .lock()
-            .as_ref()
+            .appender()
             .is_some_and(|appender| appender.seal().is_some())
     }
 
@@ -374,7 +269,7 @@ impl Log {
         tracing::error!(log = %self.segments.path(0).display(), %error, "syncing a log failed; it is closed for writing");
         self.failed.store(true, Ordering::Release);
         self.writing.store(false, Ordering::Release);
-        *self.appender.lock() = None;
+        *self.role.lock() = Role::Closed;
         self.ring();
     }
 
@@ -401,13 +296,11 @@ impl Log {
         self.writing.load(Ordering::Acquire)
     }
 
-    /// Looks into the files for what another process has written. Blocks. Does nothing if this process is
-    /// the writer, or is looking already.
+    /// Looks into the files for what another process has written. Blocks, also for another look that is under
+    /// way: whoever asks must know what is there. Does nothing if this process is the writer.
     pub(crate) fn refresh(&self) -> io::Result<()> {
-        let Some(guard) = self.appender.try_lock() else {
-            return Ok(());
-        };
-        if guard.is_some() || matches!(self.progress(), Progress::Sealed(_) | Progress::Deleted) {
+        let mut role = self.role.lock();
+        if role.appender().is_some() || matches!(self.progress(), Progress::Sealed(_) | Progress::Deleted) {
             return Ok(());
         }
         let start = self.state.lock().end;
@@ -438,7 +331,7 @@ impl Log {
                 _ => self.publish(end.place.offset),
             },
         }
-        drop(guard);
+        drop(role);
         Ok(())
     }
 
@@ -483,7 +376,7 @@ impl Log {
 
     /// Forgets the log and removes its files. Blocks.
     pub(crate) fn delete(&self) -> io::Result<()> {
-        let mut guard = self.appender.lock();
+        let mut role = self.role.lock();
         self.progress.send_replace(Progress::Deleted);
         self.writing.store(false, Ordering::Release);
         match fs::remove_file(self.segments.index_path()) {
@@ -498,7 +391,7 @@ impl Log {
                 Err(error) => return Err(error),
             }
         }
-        *guard = None;
+        *role = Role::Closed;
         Ok(())
     }
 }

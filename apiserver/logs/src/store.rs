@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::appender::OpenError;
 use crate::key::{JobUid, LogKey, Namespace};
-use crate::log::{Log, Progress};
+use crate::log::{Log, Progress, Writer};
 use crate::reader::ReadError;
 use crate::seal::Seal;
 use crate::segment::Segments;
@@ -212,15 +212,12 @@ impl LogStore {
     }
 
     /// The log for `key`, open for writing in this process.
-    pub(crate) async fn writer(&self, key: &LogKey) -> Result<Arc<Log>, OpenError> {
+    pub(crate) async fn writer(&self, key: &LogKey) -> Result<Writer, OpenError> {
         let log = self.log(key);
-        if !log.is_writer() {
-            let opening = Arc::clone(&log);
-            let opened = tokio::task::spawn_blocking(move || opening.open_writer()).await;
-            opened.map_err(io::Error::other)??;
-        }
-        log.settle().await;
-        Ok(log)
+        let opened = tokio::task::spawn_blocking(move || log.open_writer()).await;
+        let writer = opened.map_err(io::Error::other)??;
+        writer.log().settle().await;
+        Ok(writer)
     }
 
     /// Learns what another process has written to `log`, unless this one writes it.

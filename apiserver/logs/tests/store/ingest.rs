@@ -167,8 +167,7 @@ async fn one_server_writes_a_log_at_a_time_and_followers_of_the_other_see_it_gro
     let (chunks, _) = read_all(&second.store, "shared", ReadOptions::default()).await;
     assert_eq!(content(&chunks), b"one\n");
     drop(agent);
-    first.stop().await;
-    // The first server is gone; the second takes the log over where it stands.
+    // The first server lives on; the second takes the log over where it stands once the stream is gone.
     let opened = loop {
         match rival.open(2, "shared").await {
             Ok(opened) => break opened,
@@ -177,11 +176,45 @@ async fn one_server_writes_a_log_at_a_time_and_followers_of_the_other_see_it_gro
     };
     assert_eq!(opened.committed, 4);
     rival.append(2, frame(all, 4, all.len())).await.unwrap();
+    let (chunks, _) = read_all(&first.store, "shared", ReadOptions::default()).await;
+    assert_eq!(content(&chunks), all);
     rival.seal(2, all).await.unwrap();
     let (chunks, end) = follower.await.unwrap();
     assert_eq!(content(&chunks), all);
     assert!(end.sealed);
+    first.stop().await;
     second.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_goes_back_and_forth_between_two_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    let servers = [
+        Server::start(dir.path(), small()).await,
+        Server::start(dir.path(), small()).await,
+    ];
+    let all: Vec<u8> = (0u32..300).flat_map(u32::to_le_bytes).collect();
+    for (turn, at) in (0..all.len()).step_by(100).enumerate() {
+        // Every third turn is the same server's as the one before.
+        let server = &servers[(turn - turn / 3) % 2];
+        let mut agent = Agent::connect(server.address).await;
+        let opened = loop {
+            match agent.open(1, "moving").await {
+                Ok(opened) => break opened,
+                Err(refused) => assert_eq!(refused.reason(), Reason::Unavailable),
+            }
+        };
+        assert_eq!(opened.committed, at as u64);
+        agent.append(1, frame(&all, at, at + 100)).await.unwrap();
+        if at + 100 == all.len() {
+            agent.seal(1, &all).await.unwrap();
+        }
+    }
+    for server in servers {
+        let (chunks, end) = read_all(&server.store, "moving", ReadOptions::default()).await;
+        assert!(end.sealed && content(&chunks) == all);
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

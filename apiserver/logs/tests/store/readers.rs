@@ -164,6 +164,32 @@ async fn a_thousand_followers_get_every_byte_and_a_stalled_one_costs_nothing() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_first_readers_of_a_stored_log_all_find_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let all: Vec<u8> = (0u32..200_000).flat_map(u32::to_le_bytes).collect();
+    let server = Server::start(dir.path(), Options::default()).await;
+    let mut agent = Agent::connect(server.address).await;
+    agent.open(1, "log").await.unwrap();
+    for at in (0..all.len()).step_by(1000) {
+        agent.append(1, frame(&all, at, at + 1000)).await.unwrap();
+    }
+    agent.seal(1, &all).await.unwrap();
+    server.stop().await;
+    let server = Server::start(dir.path(), Options::default()).await;
+    let readers: Vec<_> = (0..50)
+        .map(|_| {
+            let store = server.store.clone();
+            tokio::spawn(async move { read_all(&store, "log", ReadOptions::default()).await })
+        })
+        .collect();
+    for reader in readers {
+        let (chunks, end) = reader.await.unwrap();
+        assert!(end.sealed && content(&chunks) == all);
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_reader_of_no_log_is_told_so_and_a_follower_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
