@@ -83,93 +83,59 @@ impl Wired {
 
     /// Starts every controller. The tasks end only by being aborted.
     pub(crate) fn run(&self, tasks: &mut JoinSet<()>) {
-        let wiring = &self.0;
-        let world = || Arc::clone(&wiring.world);
-        let heartbeats = || Arc::clone(&wiring.heartbeats);
-        let queues = &wiring.queues;
-        /// Boxes a controller's `reconcile`.
-        macro_rules! reconcile {
-            ($controller:expr) => {{
-                let controller = Arc::new($controller);
+        let wired = &*self.0;
+        let world = || Arc::clone(&wired.world);
+        let beats = || Arc::clone(&wired.heartbeats);
+        let catalog = Arc::clone(&wired.catalog);
+        /// A row of the table: a queue, and who reconciles what is in it.
+        macro_rules! row {
+            ($queue:ident, $at_once:expr, $controller:expr) => {
+                let controller = $controller;
                 let reconcile: Reconcile = Box::new(move |key| {
                     let controller = Arc::clone(&controller);
                     async move { controller.reconcile(key).await }.boxed()
                 });
-                reconcile
-            }};
+                tasks.spawn(work(
+                    world(),
+                    Arc::clone(&wired.queues.$queue),
+                    stringify!($queue),
+                    $at_once,
+                    reconcile,
+                ));
+            };
         }
-        let (groups, collector) = (Arc::clone(&wiring.groups), Arc::clone(&wiring.collector));
-        let rows: Vec<(&str, &Arc<Queue>, usize, Reconcile)> = vec![
-            (
-                "pipeline run",
-                &queues.runs,
-                AT_ONCE,
-                reconcile!(pipeline_run::Controller::new(world())),
-            ),
-            (
-                "job",
-                &queues.jobs,
-                AT_ONCE,
-                reconcile!(job::Controller::new(world(), heartbeats())),
-            ),
-            (
-                "concurrency group",
-                &queues.groups,
-                AT_ONCE,
-                Box::new(move |key| {
-                    let groups = Arc::clone(&groups);
-                    async move { groups.reconcile(key).await }.boxed()
-                }),
-            ),
-            (
-                "git repository",
-                &queues.repositories,
-                GIT_AT_ONCE,
-                reconcile!(git_repository::Controller::new(world())),
-            ),
-            (
-                "trigger",
-                &queues.events,
-                AT_ONCE,
-                reconcile!(trigger::Controller::new(world())),
-            ),
-            (
-                "node lifecycle",
-                &queues.nodes,
-                AT_ONCE,
-                reconcile!(node_lifecycle::Controller::new(world(), heartbeats())),
-            ),
-            (
-                "namespace",
-                &queues.namespaces,
-                AT_ONCE,
-                reconcile!(namespace::Controller::new(world(), Arc::clone(&wiring.catalog))),
-            ),
-            (
-                "garbage collector",
-                &queues.garbage,
-                AT_ONCE,
-                Box::new(move |key| {
-                    let collector = Arc::clone(&collector);
-                    async move { collector.reconcile(key).await }.boxed()
-                }),
-            ),
-        ];
-        for (name, queue, at_once, reconcile) in rows {
-            let (world, queue, name) = (world(), Arc::clone(queue), name.to_owned());
-
-            tasks.spawn(async move {
-                world.ready().await;
-                queue.run(name, at_once, reconcile).await;
-            });
-        }
-        let (world, scheduler) = (world(), Arc::clone(&wiring.scheduler));
+        row!(runs, AT_ONCE, Arc::new(pipeline_run::Controller::new(world())));
+        row!(jobs, AT_ONCE, Arc::new(job::Controller::new(world(), beats())));
+        row!(groups, AT_ONCE, Arc::clone(&wired.groups));
+        row!(
+            repositories,
+            GIT_AT_ONCE,
+            Arc::new(git_repository::Controller::new(world()))
+        );
+        row!(events, AT_ONCE, Arc::new(trigger::Controller::new(world())));
+        row!(
+            nodes,
+            AT_ONCE,
+            Arc::new(node_lifecycle::Controller::new(world(), beats()))
+        );
+        row!(
+            namespaces,
+            AT_ONCE,
+            Arc::new(namespace::Controller::new(world(), catalog))
+        );
+        row!(garbage, AT_ONCE, Arc::clone(&wired.collector));
+        tasks.spawn(Arc::clone(&wired.collector).watch());
+        let (world, scheduler) = (world(), Arc::clone(&wired.scheduler));
         tasks.spawn(async move {
             world.ready().await;
             scheduler.run().await;
         });
-        tasks.spawn(Arc::clone(&wiring.collector).watch());
     }
+}
+
+async fn work(world: Arc<World>, queue: Arc<Queue>, name: &'static str, at_once: usize, reconcile: Reconcile) {
+    world.ready().await;
+    queue.run(name, at_once, reconcile).await;
 }
 
 impl Wiring {

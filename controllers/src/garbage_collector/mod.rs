@@ -241,7 +241,7 @@ impl Controller {
             preconditions,
             ..DeleteParams::default()
         };
-        tracing::info!(kind = node.api.kind, key = %node.key, "its owners are gone: deleting it");
+        tracing::debug!(kind = node.api.kind, key = %node.key, "its owners are gone: deleting it");
         let deleted = api(self.world.client.clone(), &node.api, &node.key)
             .delete(&node.key.name, &params)
             .await;

@@ -27,13 +27,21 @@ use crate::world::World;
 /// How often a repository is looked at that does not say.
 const INTERVAL: Duration = Duration::from_secs(30);
 
+/// When a repository is to be looked at again; another generation or uid is due at once.
+#[derive(Debug)]
+struct Due {
+    generation: Option<i64>,
+    uid: Option<String>,
+    at: Instant,
+}
+
 /// The controller.
 #[derive(Debug)]
 pub struct Controller {
     world: Arc<World>,
     git: Git,
     /// When each repository, at which generation, is due again. A bound on how often we ask, nothing more.
-    due: Mutex<HashMap<Key, (Option<i64>, Option<String>, Instant)>>,
+    due: Mutex<HashMap<Key, Due>>,
 }
 
 impl Controller {
@@ -61,11 +69,13 @@ impl Controller {
             self.lock().remove(&key);
             return Ok(Next::OnChange);
         };
-        let mark = (repository.metadata.generation, repository.uid());
-        if let Some((generation, uid, at)) = self.lock().get(&key)
-            && (*generation, uid) == (mark.0, &mark.1)
+        let (generation, uid) = (repository.metadata.generation, repository.uid());
+        if let Some(due) = self
+            .lock()
+            .get(&key)
+            .filter(|due| due.generation == generation && due.uid == uid)
         {
-            let left = at.saturating_duration_since(Instant::now());
+            let left = due.at.saturating_duration_since(Instant::now());
             if !left.is_zero() {
                 return Ok(Next::After(left));
             }
@@ -76,7 +86,14 @@ impl Controller {
         } else {
             repository.spec.interval.map_or(INTERVAL, Duration::from)
         };
-        self.lock().insert(key, (mark.0, mark.1, Instant::now() + interval));
+        self.lock().insert(
+            key,
+            Due {
+                generation,
+                uid,
+                at: Instant::now() + interval,
+            },
+        );
         Ok(Next::After(interval))
     }
 
@@ -132,7 +149,7 @@ impl Controller {
             match self.world.events.create(&plan::event(repository, step, details)).await {
                 Err(error) if !error.is_already_exists() => return Err(error),
                 _ => {
-                    tracing::info!(repository = %repository.name_any(), ref_ = step.ref_, revision = step.revision, "moved")
+                    tracing::info!(repository = %repository.name_any(), ref_ = step.ref_, revision = step.revision, "moved");
                 }
             }
         }
@@ -191,7 +208,7 @@ impl Controller {
         self.world.repositories.patch_status(repository, old, &new).await
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, (Option<i64>, Option<String>, Instant)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Due>> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -73,14 +73,12 @@ fn lost(job: &Job, now: Timestamp) -> Plan {
     let mut status = job.status.clone().unwrap_or_default();
     let mut told = None;
     if let Some(attempt) = status.attempts.last_mut() {
-        let message = format!(
-            "the node {} was lost with attempt {} on it",
-            attempt.node, attempt.number
-        );
+        // Read as the predicate of a sentence: "attempt 1 was lost with …".
+        let message = format!("was lost with its node {}", attempt.node);
         attempt.finish_time = Some(MicroTime(now));
         attempt.reason = Some(AttemptReason::NodeLost);
-        attempt.message = Some(message.clone());
-        told = Some(message);
+        told = Some(format!("attempt {} {message}", attempt.number));
+        attempt.message = Some(message);
     }
     conclude(job, status, told, now)
 }

@@ -24,9 +24,11 @@ use std::time::Duration;
 
 use breakbulk_schemas::condition::{self, SUCCEEDED, Truth};
 use breakbulk_schemas::job::JobConcurrency;
+use breakbulk_schemas::labels;
 use breakbulk_schemas::pipeline_run::{PipelineRun, PipelineRunStatus, RunReason};
 use jiff::Timestamp;
 use kube::ResourceExt;
+use serde_json::json;
 use tokio::time::Instant;
 
 use self::job_object::RenderError;
@@ -75,12 +77,35 @@ impl Controller {
         };
         let run = match run.status.as_ref().and_then(|status| status.pipeline_spec.as_ref()) {
             Some(_) => run,
-            None => match self.resolve(&run).await? {
+            None => match self.resolve(&self.labelled(run).await?).await? {
                 Some(run) => run,
                 None => return Ok(Next::After(PATIENCE)),
             },
         };
         self.carry_on(run).await
+    }
+
+    /// A run that does another again belongs to that one's pipeline: its label says so.
+    async fn labelled(&self, run: Arc<PipelineRun>) -> Result<Arc<PipelineRun>, ApiError> {
+        let Some(again) = run
+            .spec
+            .rerun_of
+            .as_ref()
+            .filter(|_| !run.labels().contains_key(labels::PIPELINE))
+        else {
+            return Ok(run);
+        };
+        let before = self.world.runs.get(&Key::of(&*run).sibling(&again.name));
+        match before
+            .map(|before| summary::pipeline_name(&before))
+            .filter(|name| !name.is_empty())
+        {
+            Some(name) => {
+                let patch = json!({ "metadata": { "labels": { labels::PIPELINE: name } } });
+                self.world.runs.patch(&run, patch).await
+            }
+            None => Ok(run),
+        }
     }
 
     /// Freezes what a run refers to. `None`: it has to wait, or has ended.
@@ -90,15 +115,8 @@ impl Controller {
         let generation = run.metadata.generation;
         let now = Timestamp::now();
         if run.spec.cancel {
-            conclusion::finish(
-                &mut status,
-                Truth::False,
-                RunReason::Cancelled,
-                "cancelled before it started".to_owned(),
-                generation,
-                now,
-            );
-            self.write(run, &status).await?;
+            self.finish(run, RunReason::Cancelled, "cancelled before it started".to_owned())
+                .await?;
             return Ok(None);
         }
         match resolve::resolve(run, &found) {
@@ -124,35 +142,31 @@ impl Controller {
                 Ok(None)
             }
             Resolution::Invalid(message) => {
-                conclusion::finish(&mut status, Truth::False, RunReason::Invalid, message, generation, now);
-                self.write(run, &status).await?;
+                self.finish(run, RunReason::Invalid, message).await?;
                 Ok(None)
             }
         }
     }
 
+    /// Ends a run that cannot go on.
+    async fn finish(&self, run: &PipelineRun, reason: RunReason, message: String) -> Result<(), ApiError> {
+        let mut status = run.status.clone().unwrap_or_default();
+        let now = Timestamp::now();
+        conclusion::finish(&mut status, Truth::False, reason, message, run.metadata.generation, now);
+        self.write(run, &status).await
+    }
+
     async fn carry_on(&self, run: Arc<PipelineRun>) -> Result<Next, ApiError> {
         let key = Key::of(&*run);
         match run_group(&run) {
-            Some(Ok((text, wanted))) => {
-                if run.status.as_ref().is_some_and(|status| status.start_time.is_none()) {
-                    concurrency_group::ensure(&self.world, &key, &wanted, &text).await?;
-                }
+            Some(Ok((text, wanted))) if run.status.as_ref().is_some_and(|status| status.start_time.is_none()) => {
+                concurrency_group::ensure(&self.world, &key, &wanted, &text).await?;
             }
             Some(Err(error)) => {
-                let mut status = run.status.clone().unwrap_or_default();
-                conclusion::finish(
-                    &mut status,
-                    Truth::False,
-                    RunReason::Invalid,
-                    error.to_string(),
-                    run.metadata.generation,
-                    Timestamp::now(),
-                );
-                self.write(&run, &status).await?;
+                self.finish(&run, RunReason::Invalid, error.to_string()).await?;
                 return Ok(Next::OnChange);
             }
-            None => {}
+            _ => {}
         }
         let seen = observe::observe(&self.world, &run).await?;
         let mut plan = plan::plan(&seen, Timestamp::now());

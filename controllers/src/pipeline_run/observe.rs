@@ -9,7 +9,7 @@ use breakbulk_schemas::pipeline_run::PipelineRun;
 use kube::ResourceExt;
 
 use super::plan::{Observed, Place};
-use super::resolve::{self, References};
+use super::resolve::{self, Before, References};
 use super::{instances, run_group};
 use crate::concurrency_group;
 use crate::runtime::{ApiError, Key};
@@ -28,7 +28,7 @@ pub(super) async fn references(world: &World, run: &PipelineRun) -> Result<Refer
         }
         .map(|before| {
             let jobs = referred(world, &before);
-            (before, jobs)
+            Before { run: before, jobs }
         });
         return Ok(found);
     }

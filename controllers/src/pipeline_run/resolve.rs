@@ -19,10 +19,19 @@ use kube::ResourceExt;
 pub struct References {
     /// The pipeline named by `pipelineRef`.
     pub pipeline: Option<Pipeline>,
-    /// The run named by `rerunOf`, and its Jobs by name.
-    pub before: Option<(Arc<PipelineRun>, BTreeMap<String, Arc<Job>>)>,
+    /// The run named by `rerunOf`.
+    pub before: Option<Before>,
     /// The repository, if one is named.
     pub repository: Option<GitRepository>,
+}
+
+/// A run that is done again.
+#[derive(Clone, Debug)]
+pub struct Before {
+    /// Itself.
+    pub run: Arc<PipelineRun>,
+    /// Those of its Jobs that are still there, by name.
+    pub jobs: BTreeMap<String, Arc<Job>>,
 }
 
 /// What came of it.
@@ -52,7 +61,7 @@ pub fn repository_name(run: &PipelineRun, pipeline: Option<&Pipeline>) -> Option
 pub fn resolve(run: &PipelineRun, found: &References) -> Resolution {
     match (&run.spec.rerun_of, &run.spec.pipeline_ref, &run.spec.pipeline_spec) {
         (Some(again), _, _) => match &found.before {
-            Some((before, jobs)) => rerun(before, again.jobs, jobs),
+            Some(before) => rerun(&before.run, again.jobs, &before.jobs),
             None => Resolution::Invalid(format!("there is no run `{}` to do again", again.name)),
         },
         (None, Some(reference), _) => match &found.pipeline {

@@ -1,6 +1,7 @@
 //! The run plan: what it decides in single cases, and a small world in which it is carried out in pieces, twice, on old
 //! views and with kills in between.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use kube::ResourceExt;
 use proptest::prelude::*;
 
 use super::plan::{Observed, Place, Plan, plan};
-use super::resolve::{self, References, Resolution};
+use super::resolve::{self, Before, References, Resolution};
 use super::{instances, is_ended};
 
 fn template(needs: &[&str]) -> JobTemplate {
@@ -96,9 +97,9 @@ impl World {
 
     fn create(&mut self, mut job: Job) {
         let name = job.name_any();
-        if !self.jobs.contains_key(&name) {
-            job.metadata.uid = Some(format!("uid-{name}"));
-            self.jobs.insert(name, job);
+        if let Entry::Vacant(free) = self.jobs.entry(name) {
+            job.metadata.uid = Some(format!("uid-{}", free.key()));
+            free.insert(job);
             self.created += 1;
         }
     }
@@ -425,7 +426,10 @@ fn a_rerun_keeps_what_succeeded_and_does_the_rest_again() {
         jobs: RerunJobs::Failed,
     });
     let found = References {
-        before: Some((Arc::new(first.run.clone()), jobs)),
+        before: Some(Before {
+            run: Arc::new(first.run.clone()),
+            jobs,
+        }),
         ..References::default()
     };
     let Resolution::Frozen(status) = resolve::resolve(&run, &found) else {
@@ -483,7 +487,7 @@ fn graph() -> impl Strategy<Value = PipelineSpec> {
     })
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     /// Everything that is planned is done.
     Whole,
@@ -509,7 +513,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// However the plan is carried out: no job is created twice or before its needs, limits hold, what has ended never
     /// changes, and in the end the run ends, truthfully.
@@ -525,10 +529,14 @@ proptest! {
             check(&world, &spec, &mut ended, &mut made)?;
         }
         for _ in 0..100 {
+            if is_ended(&world.run) {
+                break;
+            }
             world.step();
             let open: Vec<_> = world.jobs.iter().filter(|(_, job)| !job.is_ended()).map(|(name, job)| (name.clone(), job.spec.cancel)).collect();
             for (name, cancel) in open {
-                if cancel { world.end(&name, Truth::False, "Cancelled") } else { world.succeed(&name) }
+                let truth = if cancel { Truth::False } else { Truth::True };
+                world.end(&name, truth, if cancel { "Cancelled" } else { "Succeeded" });
             }
             check(&world, &spec, &mut ended, &mut made)?;
         }
@@ -583,11 +591,8 @@ fn carry_out(world: &mut World, step: Step, old: &mut Observed) {
                 .map(|(name, _)| name.clone())
                 .collect();
             if let Some(name) = (!open.is_empty()).then(|| open[usize::from(which) % open.len()].clone()) {
-                if well {
-                    world.succeed(&name)
-                } else {
-                    world.end(&name, Truth::False, "Failed")
-                }
+                let truth = if well { Truth::True } else { Truth::False };
+                world.end(&name, truth, if well { "Succeeded" } else { "Failed" });
             }
         }
         Step::Cancel => world.run.spec.cancel = true,

@@ -63,7 +63,7 @@ impl Queue {
 
     /// Runs `reconcile` for what is in the queue, at most `concurrency` at the same time. Ends only by being dropped,
     /// which drops reconcilers where they wait: they must be able to bear it, as they bear a crash.
-    pub async fn run(self: Arc<Self>, name: String, concurrency: usize, reconcile: Reconcile) {
+    pub async fn run(self: Arc<Self>, name: &'static str, concurrency: usize, reconcile: Reconcile) {
         let mut running = FuturesUnordered::new();
         loop {
             while running.len() < concurrency
@@ -78,7 +78,7 @@ impl Queue {
                 () = self.wake.notified() => {}
                 Some((key, result)) = running.next() => {
                     if let Err(error) = &result {
-                        report(&name, &key, error);
+                        report(name, &key, error);
                     }
                     self.lock().done(key, result.ok(), Instant::now());
                 }
