@@ -41,6 +41,8 @@ impl Resource {
     pub(crate) fn display(&self) -> String {
         let singular = self.kind.to_lowercase();
         match self.group.as_str() {
+            // The word everybody says, and all other verbs print.
+            breakbulk_schemas::GROUP if singular == "pipelinerun" => "run".to_owned(),
             "" | breakbulk_schemas::GROUP => singular,
             group => format!("{singular}.{group}"),
         }
@@ -70,7 +72,10 @@ impl Resource {
         let named = self.plural == name
             || self.singular == name
             || self.kind.to_lowercase() == name
-            || self.short.contains(&name);
+            || self
+                .short
+                .iter()
+                .any(|short| *short == name || format!("{short}s") == name);
         let version_and_group = format!("{}.{}", self.version, self.group);
         named && (group.is_empty() || group == self.group || group == version_and_group.trim_end_matches('.'))
     }
@@ -109,6 +114,7 @@ impl Resources {
     pub(crate) fn find(&self, word: &str) -> Result<&Resource, Failure> {
         self.0.iter().find(|resource| resource.answers_to(word)).ok_or_else(|| {
             let mut names: Vec<_> = self.0.iter().map(|r| r.plural.as_str()).collect();
+            names.sort_unstable();
             names.dedup();
             Failure::said(format!("the server has no kind {word:?}; it has {}", names.join(", ")))
         })

@@ -119,17 +119,34 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         if !more.is_empty() && !line.contains(&more) {
             line = format!("{line}: {more}");
         }
-        cause = error.source();
+        // What a server said is its last word: behind it only its structure is repeated.
+        cause = if is_answer(error) { None } else { error.source() };
     }
     line
 }
 
+fn is_answer(error: &(dyn Error + 'static)) -> bool {
+    let boxed = error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+    matches!(boxed.or_else(|| error.downcast_ref()), Some(kube::Error::Api(_)))
+}
+
 /// What one error says by itself; a server's refusal in the server's words.
 fn words(error: &(dyn Error + 'static)) -> String {
-    match error.downcast_ref::<kube::Error>() {
-        Some(kube::Error::Api(status)) if !status.message.is_empty() => status.message.clone(),
-        Some(kube::Error::Api(status)) => format!("the server answered {} {}", status.code, status.reason),
-        Some(kube::Error::Service(_) | kube::Error::HyperError(_)) => "the server cannot be reached".to_owned(),
+    let boxed = error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+    if let Some(error) = boxed.or_else(|| error.downcast_ref()) {
+        return match error {
+            kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+            kube::Error::Api(status) => format!("the server answered {} {}", status.code, status.reason),
+            kube::Error::Service(_) | kube::Error::HyperError(_) => "the server cannot be reached".to_owned(),
+            other => other.to_string(),
+        };
+    }
+    let boxed = error
+        .downcast_ref::<Box<kube::config::KubeconfigError>>()
+        .map(AsRef::as_ref);
+    match boxed.or_else(|| error.downcast_ref()) {
+        // The path was said already.
+        Some(kube::config::KubeconfigError::ReadConfig(cause, _)) => cause.to_string(),
         _ => error.to_string(),
     }
 }

@@ -60,6 +60,29 @@ pub(crate) fn locate(tree: &Node, path: &str) -> Found {
     }
 }
 
+/// The JSON pointer of a field, as far as it is there, and the rest of the path.
+pub(crate) fn pointer<'p>(tree: &Node, path: &'p str) -> (String, &'p str) {
+    let (mut node, mut rest, mut pointer) = (tree, path, String::new());
+    while !rest.is_empty() {
+        let Some((next, _, behind)) = step(node, rest) else {
+            break;
+        };
+        match &node.value {
+            Content::Map(entries) => {
+                let key = entries.iter().find(|entry| std::ptr::eq(&raw const entry.node, next));
+                let key = key.map(|entry| entry.key.replace('~', "~0").replace('/', "~1"));
+                pointer.push_str(&format!("/{}", key.unwrap_or_default()));
+            }
+            _ => {
+                let index = rest.trim_start_matches('[').split(']').next().unwrap_or_default();
+                pointer.push_str(&format!("/{index}"));
+            }
+        }
+        (node, rest) = (next, behind);
+    }
+    (pointer, rest)
+}
+
 /// The child that the beginning of the path names, its key's place, and the rest of the path.
 fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(&'n Node, Option<Place>, &'p str)> {
     match &node.value {

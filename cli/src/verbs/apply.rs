@@ -11,7 +11,7 @@ mod three_way;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::args::Global;
 use crate::discovery::{Resource, Resources};
@@ -45,7 +45,7 @@ enum Output {
 /// What is to be done for a document.
 #[derive(Debug)]
 enum Step {
-    Create { collection: String, body: Value },
+    Create,
     Merge { path: String, patch: Value },
     Nothing,
 }
@@ -54,6 +54,10 @@ enum Step {
 struct Plan<'a> {
     document: &'a Document,
     resource: &'a Resource,
+    /// The object as the document says it is to be.
+    wanted: Value,
+    /// The path of all objects of its kind.
+    collection: String,
     step: Step,
 }
 
@@ -84,12 +88,12 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
         let done = if args.dry_run {
             Ok(())
         } else {
-            carry_out(&session, plan).await
+            send(&session, plan, "").await
         };
         match done {
             Ok(()) => {}
             Err(error) => {
-                let complaints = mistakes::of(&session, plan.document, &plan.step, error).await?;
+                let complaints = mistakes::of(&session, plan, error).await?;
                 refuse(complaints, &session)?;
             }
         }
@@ -119,7 +123,7 @@ fn tell(plan: &Plan<'_>, args: &Args) -> Result<(), Failure> {
         return printer::line(&name);
     }
     let done = match plan.step {
-        Step::Create { .. } => "created",
+        Step::Create => "created",
         Step::Merge { .. } => "configured",
         Step::Nothing => "unchanged",
     };
@@ -174,32 +178,29 @@ async fn plan<'a>(session: &Session, document: &'a Document, resource: &'a Resou
             Some(patch) => Step::Merge { path, patch },
             None => Step::Nothing,
         },
-        Err(error) if failure::code_of(&error) == Some(404) => Step::Create {
-            collection: resource.collection(Some(namespace)),
-            body: wanted,
-        },
+        Err(error) if failure::code_of(&error) == Some(404) => Step::Create,
         Err(error) => {
-            return Err(Failure::server(format!(
-                "look at {}/{}",
-                resource.display(),
-                document.name
-            ))(error));
+            let doing = format!("look at {}/{}", resource.display(), document.name);
+            return Err(Failure::server(doing)(error));
         }
     };
+    let collection = resource.collection(Some(namespace));
     Ok(Plan {
         document,
         resource,
+        wanted,
+        collection,
         step,
     })
 }
 
 /// Asks the server what it would say.
 async fn check(session: &Session, plan: &Plan<'_>, all: &[Plan<'_>]) -> Result<Vec<Complaint>, Failure> {
-    match send(session, &plan.step, "&dryRun=All").await {
+    match send(session, plan, "&dryRun=All").await {
         Ok(()) => Ok(Vec::new()),
         // It can only be created once its namespace is, which stands in the same manifests.
         Err(error) if failure::code_of(&error) == Some(404) && creates_namespace(plan, all, session) => Ok(Vec::new()),
-        Err(error) => mistakes::of(session, plan.document, &plan.step, error).await,
+        Err(error) => mistakes::of(session, plan, error).await,
     }
 }
 
@@ -209,20 +210,14 @@ fn creates_namespace(plan: &Plan<'_>, all: &[Plan<'_>], session: &Session) -> bo
     plan.resource.namespaced && all.iter().any(is_it)
 }
 
-async fn carry_out(session: &Session, plan: &Plan<'_>) -> Result<(), kube::Error> {
-    send(session, &plan.step, "").await
-}
-
-async fn send(session: &Session, step: &Step, more: &str) -> Result<(), kube::Error> {
+/// Asks the server to do it.
+async fn send(session: &Session, plan: &Plan<'_>, more: &str) -> Result<(), kube::Error> {
     let query = format!("fieldManager=bulk&fieldValidation=Strict{more}");
-    send_as(session, step, &query).await
-}
-
-async fn send_as(session: &Session, step: &Step, query: &str) -> Result<(), kube::Error> {
-    let answer = match step {
-        Step::Create { collection, body } => session.server.post(&format!("{collection}?{query}"), body).await,
-        Step::Merge { path, patch } => session.server.merge(&format!("{path}?{query}"), patch).await,
-        Step::Nothing => Ok(json!(null)),
+    let server = &session.server;
+    let answer = match &plan.step {
+        Step::Create => server.post(&format!("{}?{query}", plan.collection), &plan.wanted).await,
+        Step::Merge { path, patch } => server.merge(&format!("{path}?{query}"), patch).await,
+        Step::Nothing => return Ok(()),
     };
     answer.map(drop)
 }

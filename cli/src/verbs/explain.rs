@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let path: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
     let schemas = schemas(kind, global).await?;
     let page = schemas.page(&path, args.recursive, Terminal::new(global.color))?;
-    printer::out(&page)?;
+    printer::line(page.trim_end())?;
     Ok(Exit::Done)
 }
 
@@ -308,6 +308,13 @@ fn limits(schema: &Value) -> Option<String> {
 }
 
 fn plain(value: &Value) -> String {
+    // A schema's bounds are written as fractions, also where the field is a whole number.
+    if let Some(number) = value
+        .as_f64()
+        .filter(|number| number.fract() == 0.0 && number.abs() < 1e15)
+    {
+        return format!("{number:.0}");
+    }
     value
         .as_str()
         .map_or_else(|| text::cell(&value.to_string()), text::cell)

@@ -1,22 +1,48 @@
 //! The server's refusals, brought to the lines of the manifest they are about.
+//!
+//! A server looks at a document in stages (unknown fields, schema, the rules of the kind) and stops at the first that
+//! finds something. So that a user sees all mistakes at once, what is wrong is taken out of a copy and the server is
+//! asked again about the rest, always without changing anything.
+
+use std::collections::BTreeSet;
 
 use kube::core::Status;
+use serde_json::Value;
 
-use super::{Step, send_as};
+use super::Plan;
 use crate::failure::{self, Failure};
 use crate::manifest::locate::{self, Found};
+use crate::manifest::tree::Place;
 use crate::manifest::{Complaint, Document};
 use crate::session::Session;
 
+/// How often the server is asked about one document: once for each of its stages, and a few more where one mistake
+/// hides another.
+const ROUNDS: usize = 6;
+
+/// One mistake the server found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Mistake {
+    path: String,
+    words: String,
+    sort: Sort,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    /// The field's name: it is to be pointed at.
+    Name,
+    /// Something is missing here.
+    Missing,
+    /// The value.
+    Value,
+}
+
 /// Every mistake the server finds in a document it refused. A refusal that is not about the document is ours to
 /// pass on.
-pub(super) async fn of(
-    session: &Session,
-    document: &Document,
-    step: &Step,
-    error: kube::Error,
-) -> Result<Vec<Complaint>, Failure> {
-    let status = match error {
+pub(super) async fn of(session: &Session, plan: &Plan<'_>, error: kube::Error) -> Result<Vec<Complaint>, Failure> {
+    let document = plan.document;
+    let mut status = match error {
         kube::Error::Api(status) if matches!(status.code, 400 | 403 | 409 | 413 | 422) => *status,
         error => {
             return Err(Failure::server(format!("apply {} {}", document.kind, document.name))(
@@ -24,24 +50,52 @@ pub(super) async fn of(
             ));
         }
     };
-    let mut found = explain(document, &status);
-    if status.message.contains("strict decoding error") {
-        // The server reads strictly before it looks at values: asked to read loosely, it tells the rest.
-        let query = "fieldManager=bulk&fieldValidation=Ignore&dryRun=All";
-        if let Err(kube::Error::Api(status)) = send_as(session, step, query).await {
-            found.extend(explain(document, &status));
+    let mut found: Vec<Mistake> = Vec::new();
+    let mut paths = BTreeSet::new();
+    let mut rest = plan.wanted.clone();
+    for round in 0..ROUNDS {
+        // What is said of a field in a later round is about what was put in its place.
+        let new: Vec<_> = mistakes(&status)
+            .into_iter()
+            .filter(|mistake| !paths.contains(&mistake.path))
+            .collect();
+        if new.is_empty() {
+            break;
+        }
+        paths.extend(new.iter().map(|mistake| mistake.path.clone()));
+        take_out(&mut rest, document, &new);
+        let about_nothing_else = new.iter().all(|mistake| mistake.path == NAME);
+        found.extend(new);
+        if round == 0 && about_nothing_else {
+            break;
+        }
+        let path = format!(
+            "{}?fieldManager=bulk&fieldValidation=Ignore&dryRun=All",
+            plan.collection
+        );
+        match session.server.post(&path, &rest).await {
+            // The object may be there already: then the rest of the document is as it should be.
+            Err(kube::Error::Api(next)) if matches!(next.code, 400 | 422) => status = *next,
+            _ => break,
         }
     }
-    Ok(found)
+    Ok(found.into_iter().map(|mistake| complaint(document, mistake)).collect())
 }
 
-/// A refusal's causes, each at its place.
-fn explain(document: &Document, status: &Status) -> Vec<Complaint> {
+/// Where a refusal that names no field is shown.
+const NAME: &str = "metadata.name";
+
+/// What a refusal says.
+fn mistakes(status: &Status) -> Vec<Mistake> {
     let strict = strict_errors(&status.message);
     if !strict.is_empty() {
         return strict
             .into_iter()
-            .map(|(path, words)| at(document, &path, Found::key, words))
+            .map(|(path, words)| Mistake {
+                path,
+                words,
+                sort: Sort::Name,
+            })
             .collect();
     }
     let causes = status
@@ -49,26 +103,75 @@ fn explain(document: &Document, status: &Status) -> Vec<Complaint> {
         .as_ref()
         .map(|details| details.causes.as_slice())
         .unwrap_or_default();
-    let fields = causes.iter().filter(|cause| !cause.field.is_empty());
-    let complaints: Vec<_> = fields
+    let found: Vec<_> = causes
+        .iter()
+        .filter(|cause| !cause.field.is_empty())
         .map(|cause| {
-            at(
-                document,
-                &cause.field,
-                Found::place,
-                format!("{}: {}", cause.field, cause.message),
-            )
+            let sort = if cause.reason == "FieldValueRequired" {
+                Sort::Missing
+            } else {
+                Sort::Value
+            };
+            Mistake {
+                path: cause.field.clone(),
+                words: format!("{}: {}", cause.field, cause.message),
+                sort,
+            }
         })
         .collect();
-    if complaints.is_empty() {
+    if found.is_empty() {
         let words = failure::chain(&kube::Error::Api(Box::new(status.clone())));
-        return vec![at(document, "metadata.name", Found::place, words)];
+        return vec![Mistake {
+            path: NAME.to_owned(),
+            words,
+            sort: Sort::Value,
+        }];
     }
-    complaints
+    found
 }
 
-fn at(document: &Document, path: &str, what: fn(Found) -> crate::manifest::tree::Place, words: String) -> Complaint {
-    Complaint::new(&document.source, what(locate::locate(&document.tree, path)), words)
+fn complaint(document: &Document, mistake: Mistake) -> Complaint {
+    let found = locate::locate(&document.tree, &mistake.path);
+    let place: Place = if mistake.sort == Sort::Name {
+        Found::key(found)
+    } else {
+        Found::place(found)
+    };
+    Complaint::new(&document.source, place, mistake.words)
+}
+
+/// Takes wrong fields out of a document, and puts something where something is missing.
+fn take_out(value: &mut Value, document: &Document, mistakes: &[Mistake]) {
+    let mut places: Vec<_> = mistakes
+        .iter()
+        .map(|m| (locate::pointer(&document.tree, &m.path), m.sort))
+        .collect();
+    // From the back, so that what is taken out of a list does not move what is still to be taken out.
+    places.sort_by(|((a, _), _), ((b, _), _)| b.len().cmp(&a.len()).then_with(|| b.cmp(a)));
+    for ((pointer, rest), sort) in places {
+        let missing = rest.trim_start_matches('.');
+        if sort == Sort::Missing && !missing.is_empty() && !missing.contains(['.', '[']) {
+            if let Some(Value::Object(fields)) = value.pointer_mut(&pointer) {
+                fields.insert(missing.to_owned(), Value::String("true".to_owned()));
+            }
+        } else if rest.is_empty()
+            && let Some((parent, last)) = pointer.rsplit_once('/')
+        {
+            match value.pointer_mut(parent) {
+                Some(Value::Object(fields)) => {
+                    fields.remove(&last.replace("~1", "/").replace("~0", "~"));
+                }
+                Some(Value::Array(items)) => {
+                    if let Ok(index) = last.parse::<usize>()
+                        && index < items.len()
+                    {
+                        items.remove(index);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// The fields of a strict decoding error, `unknown field "spec.a", duplicate field "spec.b"`, and what to say of them.
@@ -88,13 +191,7 @@ fn strict_errors(message: &str) -> Vec<(String, String)> {
         let quoted = &rest[start + "field \"".len()..];
         let Some(end) = closing_quote(quoted) else { break };
         let path = quoted[..end].replace("\\\"", "\"");
-        let (parent, name) = path.rsplit_once('.').unwrap_or(("", &path));
-        let place = if parent.is_empty() {
-            String::new()
-        } else {
-            format!("{parent}: ")
-        };
-        found.push((path.clone(), format!("{place}{kind} field {name:?}")));
+        found.push((path.clone(), format!("{kind} field {path:?}")));
         rest = &quoted[end + 1..];
     }
     found
@@ -133,13 +230,42 @@ spec:
         read(vec![Source::new("p.yaml", text)]).documents.remove(0)
     }
 
+    fn shown(status: &Status) -> Vec<String> {
+        let document = document();
+        mistakes(status)
+            .into_iter()
+            .map(|mistake| complaint(&document, mistake).at())
+            .collect()
+    }
+
+    #[test]
+    fn what_is_wrong_is_taken_out_and_what_is_missing_is_put_in() {
+        let document = document();
+        let mut value = document.value.clone();
+        let mistake = |path: &str, sort| Mistake {
+            path: path.into(),
+            words: String::new(),
+            sort,
+        };
+        let mistakes = [
+            mistake("spec.jobs.a.needs[0]", Sort::Value),
+            mistake("spec.jobs.a.rn", Sort::Name),
+            mistake("spec.jobs.a.run", Sort::Missing),
+            mistake("spec.colour", Sort::Name),
+            mistake("spec.nothing[3].there", Sort::Value),
+        ];
+        take_out(&mut value, &document, &mistakes);
+        let spec = serde_json::json!({"jobs": {"a": {"needs": [], "timeout": 5, "run": "true"}}});
+        assert_eq!(value["spec"], spec);
+    }
+
     #[test]
     fn unknown_fields_are_shown_at_their_keys() {
         let status = Status::failure(
             "strict decoding error: unknown field \"spec.jobs.a.rn\", unknown field \"spec.colour\"",
             "BadRequest",
         );
-        let places: Vec<_> = explain(&document(), &status).iter().map(Complaint::at).collect();
+        let places = shown(&status);
         assert_eq!(places, ["p.yaml:7:7", "p.yaml:10:3"]);
     }
 
@@ -159,7 +285,7 @@ spec:
             ],
             ..serde_json::from_value(serde_json::json!({})).unwrap()
         });
-        let places: Vec<_> = explain(&document(), &status).iter().map(Complaint::at).collect();
+        let places = shown(&status);
         assert_eq!(places, ["p.yaml:6:5", "p.yaml:8:15", "p.yaml:9:16"]);
     }
 }

@@ -130,8 +130,8 @@ mod tests {
     }
 
     /// The object after a first apply, with what the server adds.
-    fn stored(spec: Value) -> Value {
-        let mut object = wanted(&document(&spec), Some("default"));
+    fn stored(spec: &Value) -> Value {
+        let mut object = wanted(&document(spec), Some("default"));
         object["metadata"]["uid"] = json!("u");
         object["metadata"]["resourceVersion"] = json!("7");
         object["status"] = json!({"lastRun": "x"});
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_same_document_changes_nothing_also_when_the_server_filled_in_defaults() {
-        let mut object = stored(json!({"jobs": {"a": {"run": "x"}}}));
+        let mut object = stored(&json!({"jobs": {"a": {"run": "x"}}}));
         object["spec"]["jobs"]["a"]["timeout"] = json!("1h");
         assert_eq!(
             patch(
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_the_document_no_longer_has_is_removed_and_what_others_set_stays() {
-        let mut object = stored(json!({"jobs": {"a": {"run": "x"}, "b": {"run": "y"}}, "timeout": "1h"}));
+        let mut object = stored(&json!({"jobs": {"a": {"run": "x"}, "b": {"run": "y"}}, "timeout": "1h"}));
         object["spec"]["suspend"] = json!(true);
         object["metadata"]["labels"] = json!({"by": "hand"});
         let wanted = wanted(&document(&json!({"jobs": {"a": {"run": "z"}}})), Some("default"));
@@ -186,14 +186,14 @@ mod tests {
 
     #[test]
     fn lists_are_replaced_whole() {
-        let object = stored(json!({"l": [1, 2, 3]}));
+        let object = stored(&json!({"l": [1, 2, 3]}));
         let wanted = wanted(&document(&json!({"l": [2]})), Some("default"));
         assert_eq!(patch(&wanted, &object).unwrap()["spec"], json!({"l": [2]}));
     }
 
     #[test]
     fn an_object_made_by_others_is_taken_over() {
-        let mut object = stored(json!({"a": 1}));
+        let mut object = stored(&json!({"a": 1}));
         object["metadata"]["annotations"] = json!({"x": "y"});
         let wanted = wanted(&document(&json!({"a": 1})), Some("default"));
         let object = after(object.clone(), &patch(&wanted, &object).unwrap());
