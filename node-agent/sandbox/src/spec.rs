@@ -165,6 +165,22 @@ impl Spec {
                 .is_none_or(|p| is_below(p.strip_prefix("/").unwrap_or(p))),
             &|| "cgroupParent: not a plain path".into(),
         );
+        problems.extend(self.list_problems());
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(SpecError(problems))
+        }
+    }
+
+    /// What is wrong with the parts there may be many of.
+    fn list_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |ok: bool, problem: &dyn Fn() -> String| {
+            if !ok {
+                problems.push(problem());
+            }
+        };
         for var in &self.env {
             check(is_env_name(&var.name), &|| {
                 format!("env {:?}: not a variable name", var.name)
@@ -190,11 +206,7 @@ impl Spec {
                 path.is_absolute() && path.parent().is_some() && is_below(path.strip_prefix("/").unwrap_or(path));
             check(plain, &|| format!("expose {path:?}: not a plain absolute path"));
         }
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(SpecError(problems))
-        }
+        problems
     }
 }
 

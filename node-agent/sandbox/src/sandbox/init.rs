@@ -169,11 +169,14 @@ impl Sources {
     fn open(spec: &Spec, workspace: Option<OwnedFd>, scratch: Option<(OwnedFd, OwnedFd)>) -> Result<Self, Failure> {
         let open = |path: &Path| Tree::open(path).at_path(Step::Sources, path);
         let workspace = match workspace {
-            Some(tree) => Tree::from_fd(tree),
+            Some(tree) => Tree::from_fd(tree).at(Step::Sources)?,
             None => open(&spec.workspace)?,
         };
         let scratch = match (scratch, &spec.scratch) {
-            (Some((tmp, home)), _) => Some((Tree::from_fd(tmp), Tree::from_fd(home))),
+            (Some((tmp, home)), _) => Some((
+                Tree::from_fd(tmp).at(Step::Sources)?,
+                Tree::from_fd(home).at(Step::Sources)?,
+            )),
             (None, Some(dir)) => Some((open(&dir.join("tmp"))?, open(&dir.join("home"))?)),
             (None, None) => None,
         };

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, FileType};
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags};
 
 use super::{At, Failure, Step};
@@ -62,10 +62,9 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// What `/proc` shows read-only, and what it hides (after runc's and podman's lists, with the kernel's
 /// own log and symbols added).
 const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
-const PROC_HIDDEN: [&str; 13] = [
+const PROC_HIDDEN: [&str; 12] = [
     "acpi",
     "asound",
-    "interrupts",
     "kallsyms",
     "kcore",
     "keys",
@@ -79,7 +78,10 @@ const PROC_HIDDEN: [&str; 13] = [
 ];
 
 /// A piece of the host's tree, cloned and not attached anywhere yet.
-pub(crate) struct Tree(OwnedFd);
+pub(crate) struct Tree {
+    fd: OwnedFd,
+    kind: FileType,
+}
 
 /// Whether a mount may be written to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,20 +97,17 @@ impl Tree {
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
             | OpenTreeFlags::AT_RECURSIVE
             | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
-        let tree = rustix::mount::open_tree(CWD, path, flags)?;
-        if fs::File::from(tree.try_clone()?).metadata()?.is_symlink() {
-            return Err(io::Error::other("is a symbolic link"));
+        let tree = Self::from_fd(rustix::mount::open_tree(CWD, path, flags)?)?;
+        match tree.kind {
+            FileType::Symlink => Err(io::Error::other("is a symbolic link")),
+            _ => Ok(tree),
         }
-        Ok(Self(tree))
     }
 
     /// Takes a tree that was cloned elsewhere.
-    pub(crate) fn from_fd(fd: OwnedFd) -> Self {
-        Self(fd)
-    }
-
-    fn is_dir(&self) -> io::Result<bool> {
-        Ok(rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&self.0)?.st_mode) == rustix::fs::FileType::Directory)
+    pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+        Ok(Self { fd, kind })
     }
 
     /// Attaches the tree at `target`, which is made. Set-id bits and device nodes in it mean nothing.
@@ -125,9 +124,9 @@ impl Tree {
             propagation: 0,
             userns_fd: 0,
         };
-        sys::mount_setattr(self.0.as_fd(), Recursive::Yes, &attr)?;
-        if self.is_dir()? {
-            fs::create_dir_all(target)?;
+        sys::mount_setattr(self.fd.as_fd(), Recursive::Yes, &attr)?;
+        if self.kind == FileType::Directory {
+            make_dir(target)?;
         } else {
             touch(target)?;
         }
@@ -136,25 +135,40 @@ impl Tree {
 
     fn move_to(&self, target: &Path) -> io::Result<()> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        Ok(rustix::mount::move_mount(&self.0, c"", CWD, target, flags)?)
+        Ok(rustix::mount::move_mount(&self.fd, c"", CWD, target, flags)?)
+    }
+}
+
+/// Makes a directory and what is missing above it; mostly nothing is.
+fn make_dir(target: &Path) -> io::Result<()> {
+    match fs::create_dir(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(target),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
     }
 }
 
 fn touch(target: &Path) -> io::Result<()> {
-    if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent)?;
+    let make = || {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o444)
+            .open(target)
+            .map(drop)
+    };
+    match (make(), target.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(parent)?;
+            make()
+        }
+        (made, _) => made,
     }
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o444)
-        .open(target)
-        .map(drop)
 }
 
 fn tmpfs(target: &str, flags: MountFlags, options: &str) -> io::Result<()> {
-    fs::create_dir_all(target)?;
+    make_dir(Path::new(target))?;
     let options = std::ffi::CString::new(options)?;
     let flags = flags | MountFlags::NOSUID | MountFlags::NODEV;
     Ok(rustix::mount::mount(
@@ -327,7 +341,7 @@ fn reattach(tree: &Tree, target: &Path) -> io::Result<()> {
         propagation: 0,
         userns_fd: 0,
     };
-    sys::mount_setattr(tree.0.as_fd(), Recursive::Yes, &attr)?;
+    sys::mount_setattr(tree.fd.as_fd(), Recursive::Yes, &attr)?;
     tree.move_to(target)
 }
 

@@ -115,8 +115,11 @@ fn launch_in(dir: &AttemptDir, spec: &Spec, groups: &Groups) -> Result<Running, 
     })
 }
 
+/// The workspace; the directories for `/tmp` and the home directory.
+type HostTrees = (Option<OwnedFd>, Option<(OwnedFd, OwnedFd)>);
+
 /// The job's writable directories, with their owner mapped where that takes root's powers.
-fn host_trees(spec: &Spec, identity: Identity) -> Result<(Option<OwnedFd>, Option<(OwnedFd, OwnedFd)>), Failure> {
+fn host_trees(spec: &Spec, identity: Identity) -> Result<HostTrees, Failure> {
     let Identity::Range { base } = identity else {
         return Ok((None, None));
     };

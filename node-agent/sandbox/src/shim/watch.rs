@@ -159,25 +159,31 @@ impl Watch<'_> {
             tv_sec: w.as_secs() as i64,
             tv_nsec: i64::from(w.subsec_nanos()),
         });
-        let dead = PollFlags::IN;
-        let when = |open: bool| if open { PollFlags::IN } else { PollFlags::empty() };
-        let mut fds = [
-            PollFd::new(&self.running.pidfd, dead),
-            PollFd::new(signals, PollFlags::IN),
-            PollFd::new(&self.running.control, when(self.control_open)),
-            PollFd::new(&self.running.output, when(self.output_open)),
-        ];
-        let polled = poll(&mut fds, wait.as_ref());
-        let [dead, signalled, reported, output] = fds.map(|fd| polled.is_ok() && !fd.revents().is_empty());
+        // What is closed is left out: it would be ready for ever, and the wait would spin.
+        let mut fds = Vec::with_capacity(4);
+        fds.push(PollFd::new(&self.running.pidfd, PollFlags::IN));
+        fds.push(PollFd::new(signals, PollFlags::IN));
+        let control_at = self.control_open.then(|| {
+            fds.push(PollFd::new(&self.running.control, PollFlags::IN));
+            fds.len() - 1
+        });
+        let output_at = self.output_open.then(|| {
+            fds.push(PollFd::new(&self.running.output, PollFlags::IN));
+            fds.len() - 1
+        });
+        let polled = poll(&mut fds, wait.as_ref()).is_ok();
+        let ready = |at: usize| polled && !fds[at].revents().is_empty();
+        let (dead, signalled) = (ready(0), ready(1));
+        let (reported, output) = (control_at.is_some_and(ready), output_at.is_some_and(ready));
         if signalled {
             let mut drain = [0u8; 512];
             while rustix::io::read(signals, &mut drain).is_ok_and(|n| n > 0) {}
             self.end(Ending::Cancel);
         }
-        if output && self.output_open {
+        if output {
             self.output_open = self.read_output();
         }
-        if reported && self.control_open {
+        if reported {
             self.control_open = self.read_report();
         }
         self.look_at_the_clock();

@@ -110,8 +110,18 @@ fn a_script_cannot_touch_what_it_has_written() {
 
 #[test]
 fn a_script_that_closes_its_output_is_still_watched() {
-    let (exit, output) = Attempt::new("echo bye; exec >&- 2>&-; sleep 0.2; exit 7").run();
-    assert_eq!((exit.outcome, output.as_str()), (Outcome::Exited { code: 7 }, "bye\n"));
+    let mut attempt = Attempt::new("echo bye; exec >&- 2>&-; sleep 1; exit 7").start();
+    attempt.wait_for_output("bye");
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", attempt.dir.shim().unwrap().unwrap().pid)).unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
+        fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let before = ticks();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(ticks() - before <= 5, "waiting costs no processor time");
+    assert_eq!(attempt.wait().outcome, Outcome::Exited { code: 7 });
+    assert_eq!(attempt.output(), "bye\n");
 }
 
 #[test]

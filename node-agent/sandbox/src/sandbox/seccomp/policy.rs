@@ -16,1061 +16,17 @@ pub(super) struct Group {
     pub(super) calls: &'static [libc::c_long],
 }
 
+/// Numbers of system calls by their names; one is missing from the C library's headers of some architectures.
 macro_rules! calls {
     [$($name:ident)*] => { &[$(calls!(@$name)),*] };
-    // The C library's headers of some architectures are behind.
-    (@fchmodat2) => { 452 };
-    (@$name:ident) => { number!($name) };
-}
-
-/// The number of a system call of this architecture.
-macro_rules! number {
-    (_sysctl) => {
-        libc::SYS__sysctl
-    };
-    (accept) => {
-        libc::SYS_accept
-    };
-    (accept4) => {
-        libc::SYS_accept4
-    };
-    (access) => {
-        libc::SYS_access
-    };
-    (acct) => {
-        libc::SYS_acct
-    };
-    (add_key) => {
-        libc::SYS_add_key
-    };
-    (adjtimex) => {
-        libc::SYS_adjtimex
-    };
-    (alarm) => {
-        libc::SYS_alarm
-    };
-    (arch_prctl) => {
-        libc::SYS_arch_prctl
-    };
-    (bind) => {
-        libc::SYS_bind
-    };
-    (bpf) => {
-        libc::SYS_bpf
-    };
-    (brk) => {
-        libc::SYS_brk
-    };
-    (capget) => {
-        libc::SYS_capget
-    };
-    (capset) => {
-        libc::SYS_capset
-    };
-    (chdir) => {
-        libc::SYS_chdir
-    };
-    (chmod) => {
-        libc::SYS_chmod
-    };
-    (chown) => {
-        libc::SYS_chown
-    };
-    (chroot) => {
-        libc::SYS_chroot
-    };
-    (clock_adjtime) => {
-        libc::SYS_clock_adjtime
-    };
-    (clock_getres) => {
-        libc::SYS_clock_getres
-    };
-    (clock_gettime) => {
-        libc::SYS_clock_gettime
-    };
-    (clock_nanosleep) => {
-        libc::SYS_clock_nanosleep
-    };
-    (clock_settime) => {
-        libc::SYS_clock_settime
-    };
-    (clone) => {
-        libc::SYS_clone
-    };
-    (close) => {
-        libc::SYS_close
-    };
-    (close_range) => {
-        libc::SYS_close_range
-    };
-    (connect) => {
-        libc::SYS_connect
-    };
-    (copy_file_range) => {
-        libc::SYS_copy_file_range
-    };
-    (creat) => {
-        libc::SYS_creat
-    };
-    (delete_module) => {
-        libc::SYS_delete_module
-    };
-    (dup) => {
-        libc::SYS_dup
-    };
-    (dup2) => {
-        libc::SYS_dup2
-    };
-    (dup3) => {
-        libc::SYS_dup3
-    };
-    (epoll_create) => {
-        libc::SYS_epoll_create
-    };
-    (epoll_create1) => {
-        libc::SYS_epoll_create1
-    };
-    (epoll_ctl) => {
-        libc::SYS_epoll_ctl
-    };
-    (epoll_pwait) => {
-        libc::SYS_epoll_pwait
-    };
-    (epoll_pwait2) => {
-        libc::SYS_epoll_pwait2
-    };
-    (epoll_wait) => {
-        libc::SYS_epoll_wait
-    };
-    (eventfd) => {
-        libc::SYS_eventfd
-    };
-    (eventfd2) => {
-        libc::SYS_eventfd2
-    };
-    (execve) => {
-        libc::SYS_execve
-    };
-    (execveat) => {
-        libc::SYS_execveat
-    };
-    (exit) => {
-        libc::SYS_exit
-    };
-    (exit_group) => {
-        libc::SYS_exit_group
-    };
-    (faccessat) => {
-        libc::SYS_faccessat
-    };
-    (faccessat2) => {
-        libc::SYS_faccessat2
-    };
-    (fadvise64) => {
-        libc::SYS_fadvise64
-    };
-    (fallocate) => {
-        libc::SYS_fallocate
-    };
-    (fanotify_init) => {
-        libc::SYS_fanotify_init
-    };
-    (fanotify_mark) => {
-        libc::SYS_fanotify_mark
-    };
-    (fchdir) => {
-        libc::SYS_fchdir
-    };
-    (fchmod) => {
-        libc::SYS_fchmod
-    };
-    (fchmodat) => {
-        libc::SYS_fchmodat
-    };
-    (fchown) => {
-        libc::SYS_fchown
-    };
-    (fchownat) => {
-        libc::SYS_fchownat
-    };
-    (fcntl) => {
-        libc::SYS_fcntl
-    };
-    (fdatasync) => {
-        libc::SYS_fdatasync
-    };
-    (fgetxattr) => {
-        libc::SYS_fgetxattr
-    };
-    (finit_module) => {
-        libc::SYS_finit_module
-    };
-    (flistxattr) => {
-        libc::SYS_flistxattr
-    };
-    (flock) => {
-        libc::SYS_flock
-    };
-    (fork) => {
-        libc::SYS_fork
-    };
-    (fremovexattr) => {
-        libc::SYS_fremovexattr
-    };
-    (fsconfig) => {
-        libc::SYS_fsconfig
-    };
-    (fsetxattr) => {
-        libc::SYS_fsetxattr
-    };
-    (fsmount) => {
-        libc::SYS_fsmount
-    };
-    (fsopen) => {
-        libc::SYS_fsopen
-    };
-    (fspick) => {
-        libc::SYS_fspick
-    };
-    (fstat) => {
-        libc::SYS_fstat
-    };
-    (fstatfs) => {
-        libc::SYS_fstatfs
-    };
-    (fsync) => {
-        libc::SYS_fsync
-    };
-    (ftruncate) => {
-        libc::SYS_ftruncate
-    };
-    (futex) => {
-        libc::SYS_futex
-    };
-    (futex_waitv) => {
-        libc::SYS_futex_waitv
-    };
-    (futimesat) => {
-        libc::SYS_futimesat
-    };
-    (get_mempolicy) => {
-        libc::SYS_get_mempolicy
-    };
-    (get_robust_list) => {
-        libc::SYS_get_robust_list
-    };
-    (get_thread_area) => {
-        libc::SYS_get_thread_area
-    };
-    (getcpu) => {
-        libc::SYS_getcpu
-    };
-    (getcwd) => {
-        libc::SYS_getcwd
-    };
-    (getdents) => {
-        libc::SYS_getdents
-    };
-    (getdents64) => {
-        libc::SYS_getdents64
-    };
-    (getegid) => {
-        libc::SYS_getegid
-    };
-    (geteuid) => {
-        libc::SYS_geteuid
-    };
-    (getgid) => {
-        libc::SYS_getgid
-    };
-    (getgroups) => {
-        libc::SYS_getgroups
-    };
-    (getitimer) => {
-        libc::SYS_getitimer
-    };
-    (getpeername) => {
-        libc::SYS_getpeername
-    };
-    (getpgid) => {
-        libc::SYS_getpgid
-    };
-    (getpgrp) => {
-        libc::SYS_getpgrp
-    };
-    (getpid) => {
-        libc::SYS_getpid
-    };
-    (getppid) => {
-        libc::SYS_getppid
-    };
-    (getpriority) => {
-        libc::SYS_getpriority
-    };
-    (getrandom) => {
-        libc::SYS_getrandom
-    };
-    (getresgid) => {
-        libc::SYS_getresgid
-    };
-    (getresuid) => {
-        libc::SYS_getresuid
-    };
-    (getrlimit) => {
-        libc::SYS_getrlimit
-    };
-    (getrusage) => {
-        libc::SYS_getrusage
-    };
-    (getsid) => {
-        libc::SYS_getsid
-    };
-    (getsockname) => {
-        libc::SYS_getsockname
-    };
-    (getsockopt) => {
-        libc::SYS_getsockopt
-    };
-    (gettid) => {
-        libc::SYS_gettid
-    };
-    (gettimeofday) => {
-        libc::SYS_gettimeofday
-    };
-    (getuid) => {
-        libc::SYS_getuid
-    };
-    (getxattr) => {
-        libc::SYS_getxattr
-    };
-    (init_module) => {
-        libc::SYS_init_module
-    };
-    (inotify_add_watch) => {
-        libc::SYS_inotify_add_watch
-    };
-    (inotify_init) => {
-        libc::SYS_inotify_init
-    };
-    (inotify_init1) => {
-        libc::SYS_inotify_init1
-    };
-    (inotify_rm_watch) => {
-        libc::SYS_inotify_rm_watch
-    };
-    (io_cancel) => {
-        libc::SYS_io_cancel
-    };
-    (io_destroy) => {
-        libc::SYS_io_destroy
-    };
-    (io_getevents) => {
-        libc::SYS_io_getevents
-    };
-    (io_setup) => {
-        libc::SYS_io_setup
-    };
-    (io_submit) => {
-        libc::SYS_io_submit
-    };
-    (io_uring_enter) => {
-        libc::SYS_io_uring_enter
-    };
-    (io_uring_register) => {
-        libc::SYS_io_uring_register
-    };
-    (io_uring_setup) => {
-        libc::SYS_io_uring_setup
-    };
-    (ioctl) => {
-        libc::SYS_ioctl
-    };
-    (ioperm) => {
-        libc::SYS_ioperm
-    };
-    (iopl) => {
-        libc::SYS_iopl
-    };
-    (ioprio_get) => {
-        libc::SYS_ioprio_get
-    };
-    (ioprio_set) => {
-        libc::SYS_ioprio_set
-    };
-    (kcmp) => {
-        libc::SYS_kcmp
-    };
-    (kexec_file_load) => {
-        libc::SYS_kexec_file_load
-    };
-    (kexec_load) => {
-        libc::SYS_kexec_load
-    };
-    (keyctl) => {
-        libc::SYS_keyctl
-    };
-    (kill) => {
-        libc::SYS_kill
-    };
-    (landlock_add_rule) => {
-        libc::SYS_landlock_add_rule
-    };
-    (landlock_create_ruleset) => {
-        libc::SYS_landlock_create_ruleset
-    };
-    (landlock_restrict_self) => {
-        libc::SYS_landlock_restrict_self
-    };
-    (lchown) => {
-        libc::SYS_lchown
-    };
-    (lgetxattr) => {
-        libc::SYS_lgetxattr
-    };
-    (link) => {
-        libc::SYS_link
-    };
-    (linkat) => {
-        libc::SYS_linkat
-    };
-    (listen) => {
-        libc::SYS_listen
-    };
-    (listxattr) => {
-        libc::SYS_listxattr
-    };
-    (llistxattr) => {
-        libc::SYS_llistxattr
-    };
-    (lookup_dcookie) => {
-        libc::SYS_lookup_dcookie
-    };
-    (lremovexattr) => {
-        libc::SYS_lremovexattr
-    };
-    (lseek) => {
-        libc::SYS_lseek
-    };
-    (lsetxattr) => {
-        libc::SYS_lsetxattr
-    };
-    (lstat) => {
-        libc::SYS_lstat
-    };
-    (madvise) => {
-        libc::SYS_madvise
-    };
-    (mbind) => {
-        libc::SYS_mbind
-    };
-    (membarrier) => {
-        libc::SYS_membarrier
-    };
-    (memfd_create) => {
-        libc::SYS_memfd_create
-    };
-    (memfd_secret) => {
-        libc::SYS_memfd_secret
-    };
-    (migrate_pages) => {
-        libc::SYS_migrate_pages
-    };
-    (mincore) => {
-        libc::SYS_mincore
-    };
-    (mkdir) => {
-        libc::SYS_mkdir
-    };
-    (mkdirat) => {
-        libc::SYS_mkdirat
-    };
-    (mknod) => {
-        libc::SYS_mknod
-    };
-    (mknodat) => {
-        libc::SYS_mknodat
-    };
-    (mlock) => {
-        libc::SYS_mlock
-    };
-    (mlock2) => {
-        libc::SYS_mlock2
-    };
-    (mlockall) => {
-        libc::SYS_mlockall
-    };
-    (mmap) => {
-        libc::SYS_mmap
-    };
-    (modify_ldt) => {
-        libc::SYS_modify_ldt
-    };
-    (mount) => {
-        libc::SYS_mount
-    };
-    (mount_setattr) => {
-        libc::SYS_mount_setattr
-    };
-    (move_mount) => {
-        libc::SYS_move_mount
-    };
-    (move_pages) => {
-        libc::SYS_move_pages
-    };
-    (mprotect) => {
-        libc::SYS_mprotect
-    };
-    (mq_getsetattr) => {
-        libc::SYS_mq_getsetattr
-    };
-    (mq_notify) => {
-        libc::SYS_mq_notify
-    };
-    (mq_open) => {
-        libc::SYS_mq_open
-    };
-    (mq_timedreceive) => {
-        libc::SYS_mq_timedreceive
-    };
-    (mq_timedsend) => {
-        libc::SYS_mq_timedsend
-    };
-    (mq_unlink) => {
-        libc::SYS_mq_unlink
-    };
-    (mremap) => {
-        libc::SYS_mremap
-    };
-    (mseal) => {
-        libc::SYS_mseal
-    };
-    (msgctl) => {
-        libc::SYS_msgctl
-    };
-    (msgget) => {
-        libc::SYS_msgget
-    };
-    (msgrcv) => {
-        libc::SYS_msgrcv
-    };
-    (msgsnd) => {
-        libc::SYS_msgsnd
-    };
-    (msync) => {
-        libc::SYS_msync
-    };
-    (munlock) => {
-        libc::SYS_munlock
-    };
-    (munlockall) => {
-        libc::SYS_munlockall
-    };
-    (munmap) => {
-        libc::SYS_munmap
-    };
-    (name_to_handle_at) => {
-        libc::SYS_name_to_handle_at
-    };
-    (nanosleep) => {
-        libc::SYS_nanosleep
-    };
-    (newfstatat) => {
-        libc::SYS_newfstatat
-    };
-    (nfsservctl) => {
-        libc::SYS_nfsservctl
-    };
-    (open) => {
-        libc::SYS_open
-    };
-    (open_by_handle_at) => {
-        libc::SYS_open_by_handle_at
-    };
-    (open_tree) => {
-        libc::SYS_open_tree
-    };
-    (openat) => {
-        libc::SYS_openat
-    };
-    (pause) => {
-        libc::SYS_pause
-    };
-    (perf_event_open) => {
-        libc::SYS_perf_event_open
-    };
-    (personality) => {
-        libc::SYS_personality
-    };
-    (pidfd_getfd) => {
-        libc::SYS_pidfd_getfd
-    };
-    (pidfd_open) => {
-        libc::SYS_pidfd_open
-    };
-    (pidfd_send_signal) => {
-        libc::SYS_pidfd_send_signal
-    };
-    (pipe) => {
-        libc::SYS_pipe
-    };
-    (pipe2) => {
-        libc::SYS_pipe2
-    };
-    (pivot_root) => {
-        libc::SYS_pivot_root
-    };
-    (pkey_alloc) => {
-        libc::SYS_pkey_alloc
-    };
-    (pkey_free) => {
-        libc::SYS_pkey_free
-    };
-    (pkey_mprotect) => {
-        libc::SYS_pkey_mprotect
-    };
-    (poll) => {
-        libc::SYS_poll
-    };
-    (ppoll) => {
-        libc::SYS_ppoll
-    };
-    (prctl) => {
-        libc::SYS_prctl
-    };
-    (pread64) => {
-        libc::SYS_pread64
-    };
-    (preadv) => {
-        libc::SYS_preadv
-    };
-    (preadv2) => {
-        libc::SYS_preadv2
-    };
-    (prlimit64) => {
-        libc::SYS_prlimit64
-    };
-    (process_madvise) => {
-        libc::SYS_process_madvise
-    };
-    (process_mrelease) => {
-        libc::SYS_process_mrelease
-    };
-    (process_vm_readv) => {
-        libc::SYS_process_vm_readv
-    };
-    (process_vm_writev) => {
-        libc::SYS_process_vm_writev
-    };
-    (pselect6) => {
-        libc::SYS_pselect6
-    };
-    (ptrace) => {
-        libc::SYS_ptrace
-    };
-    (pwrite64) => {
-        libc::SYS_pwrite64
-    };
-    (pwritev) => {
-        libc::SYS_pwritev
-    };
-    (pwritev2) => {
-        libc::SYS_pwritev2
-    };
-    (quotactl) => {
-        libc::SYS_quotactl
-    };
-    (quotactl_fd) => {
-        libc::SYS_quotactl_fd
-    };
-    (read) => {
-        libc::SYS_read
-    };
-    (readahead) => {
-        libc::SYS_readahead
-    };
-    (readlink) => {
-        libc::SYS_readlink
-    };
-    (readlinkat) => {
-        libc::SYS_readlinkat
-    };
-    (readv) => {
-        libc::SYS_readv
-    };
-    (reboot) => {
-        libc::SYS_reboot
-    };
-    (recvfrom) => {
-        libc::SYS_recvfrom
-    };
-    (recvmmsg) => {
-        libc::SYS_recvmmsg
-    };
-    (recvmsg) => {
-        libc::SYS_recvmsg
-    };
-    (remap_file_pages) => {
-        libc::SYS_remap_file_pages
-    };
-    (removexattr) => {
-        libc::SYS_removexattr
-    };
-    (rename) => {
-        libc::SYS_rename
-    };
-    (renameat) => {
-        libc::SYS_renameat
-    };
-    (renameat2) => {
-        libc::SYS_renameat2
-    };
-    (request_key) => {
-        libc::SYS_request_key
-    };
-    (restart_syscall) => {
-        libc::SYS_restart_syscall
-    };
-    (rmdir) => {
-        libc::SYS_rmdir
-    };
-    (rseq) => {
-        libc::SYS_rseq
-    };
-    (rt_sigaction) => {
-        libc::SYS_rt_sigaction
-    };
-    (rt_sigpending) => {
-        libc::SYS_rt_sigpending
-    };
-    (rt_sigprocmask) => {
-        libc::SYS_rt_sigprocmask
-    };
-    (rt_sigqueueinfo) => {
-        libc::SYS_rt_sigqueueinfo
-    };
-    (rt_sigreturn) => {
-        libc::SYS_rt_sigreturn
-    };
-    (rt_sigsuspend) => {
-        libc::SYS_rt_sigsuspend
-    };
-    (rt_sigtimedwait) => {
-        libc::SYS_rt_sigtimedwait
-    };
-    (rt_tgsigqueueinfo) => {
-        libc::SYS_rt_tgsigqueueinfo
-    };
-    (sched_get_priority_max) => {
-        libc::SYS_sched_get_priority_max
-    };
-    (sched_get_priority_min) => {
-        libc::SYS_sched_get_priority_min
-    };
-    (sched_getaffinity) => {
-        libc::SYS_sched_getaffinity
-    };
-    (sched_getattr) => {
-        libc::SYS_sched_getattr
-    };
-    (sched_getparam) => {
-        libc::SYS_sched_getparam
-    };
-    (sched_getscheduler) => {
-        libc::SYS_sched_getscheduler
-    };
-    (sched_rr_get_interval) => {
-        libc::SYS_sched_rr_get_interval
-    };
-    (sched_setaffinity) => {
-        libc::SYS_sched_setaffinity
-    };
-    (sched_setattr) => {
-        libc::SYS_sched_setattr
-    };
-    (sched_setparam) => {
-        libc::SYS_sched_setparam
-    };
-    (sched_setscheduler) => {
-        libc::SYS_sched_setscheduler
-    };
-    (sched_yield) => {
-        libc::SYS_sched_yield
-    };
-    (seccomp) => {
-        libc::SYS_seccomp
-    };
-    (select) => {
-        libc::SYS_select
-    };
-    (semctl) => {
-        libc::SYS_semctl
-    };
-    (semget) => {
-        libc::SYS_semget
-    };
-    (semop) => {
-        libc::SYS_semop
-    };
-    (semtimedop) => {
-        libc::SYS_semtimedop
-    };
-    (sendfile) => {
-        libc::SYS_sendfile
-    };
-    (sendmmsg) => {
-        libc::SYS_sendmmsg
-    };
-    (sendmsg) => {
-        libc::SYS_sendmsg
-    };
-    (sendto) => {
-        libc::SYS_sendto
-    };
-    (set_mempolicy) => {
-        libc::SYS_set_mempolicy
-    };
-    (set_mempolicy_home_node) => {
-        libc::SYS_set_mempolicy_home_node
-    };
-    (set_robust_list) => {
-        libc::SYS_set_robust_list
-    };
-    (set_thread_area) => {
-        libc::SYS_set_thread_area
-    };
-    (set_tid_address) => {
-        libc::SYS_set_tid_address
-    };
-    (setdomainname) => {
-        libc::SYS_setdomainname
-    };
-    (setfsgid) => {
-        libc::SYS_setfsgid
-    };
-    (setfsuid) => {
-        libc::SYS_setfsuid
-    };
-    (setgid) => {
-        libc::SYS_setgid
-    };
-    (setgroups) => {
-        libc::SYS_setgroups
-    };
-    (sethostname) => {
-        libc::SYS_sethostname
-    };
-    (setitimer) => {
-        libc::SYS_setitimer
-    };
-    (setns) => {
-        libc::SYS_setns
-    };
-    (setpgid) => {
-        libc::SYS_setpgid
-    };
-    (setpriority) => {
-        libc::SYS_setpriority
-    };
-    (setregid) => {
-        libc::SYS_setregid
-    };
-    (setresgid) => {
-        libc::SYS_setresgid
-    };
-    (setresuid) => {
-        libc::SYS_setresuid
-    };
-    (setreuid) => {
-        libc::SYS_setreuid
-    };
-    (setrlimit) => {
-        libc::SYS_setrlimit
-    };
-    (setsid) => {
-        libc::SYS_setsid
-    };
-    (setsockopt) => {
-        libc::SYS_setsockopt
-    };
-    (settimeofday) => {
-        libc::SYS_settimeofday
-    };
-    (setuid) => {
-        libc::SYS_setuid
-    };
-    (setxattr) => {
-        libc::SYS_setxattr
-    };
-    (shmat) => {
-        libc::SYS_shmat
-    };
-    (shmctl) => {
-        libc::SYS_shmctl
-    };
-    (shmdt) => {
-        libc::SYS_shmdt
-    };
-    (shmget) => {
-        libc::SYS_shmget
-    };
-    (shutdown) => {
-        libc::SYS_shutdown
-    };
-    (sigaltstack) => {
-        libc::SYS_sigaltstack
-    };
-    (signalfd) => {
-        libc::SYS_signalfd
-    };
-    (signalfd4) => {
-        libc::SYS_signalfd4
-    };
-    (socket) => {
-        libc::SYS_socket
-    };
-    (socketpair) => {
-        libc::SYS_socketpair
-    };
-    (splice) => {
-        libc::SYS_splice
-    };
-    (stat) => {
-        libc::SYS_stat
-    };
-    (statfs) => {
-        libc::SYS_statfs
-    };
-    (statx) => {
-        libc::SYS_statx
-    };
-    (swapoff) => {
-        libc::SYS_swapoff
-    };
-    (swapon) => {
-        libc::SYS_swapon
-    };
-    (symlink) => {
-        libc::SYS_symlink
-    };
-    (symlinkat) => {
-        libc::SYS_symlinkat
-    };
-    (sync) => {
-        libc::SYS_sync
-    };
-    (sync_file_range) => {
-        libc::SYS_sync_file_range
-    };
-    (syncfs) => {
-        libc::SYS_syncfs
-    };
-    (sysinfo) => {
-        libc::SYS_sysinfo
-    };
-    (syslog) => {
-        libc::SYS_syslog
-    };
-    (tee) => {
-        libc::SYS_tee
-    };
-    (tgkill) => {
-        libc::SYS_tgkill
-    };
-    (time) => {
-        libc::SYS_time
-    };
-    (timer_create) => {
-        libc::SYS_timer_create
-    };
-    (timer_delete) => {
-        libc::SYS_timer_delete
-    };
-    (timer_getoverrun) => {
-        libc::SYS_timer_getoverrun
-    };
-    (timer_gettime) => {
-        libc::SYS_timer_gettime
-    };
-    (timer_settime) => {
-        libc::SYS_timer_settime
-    };
-    (timerfd_create) => {
-        libc::SYS_timerfd_create
-    };
-    (timerfd_gettime) => {
-        libc::SYS_timerfd_gettime
-    };
-    (timerfd_settime) => {
-        libc::SYS_timerfd_settime
-    };
-    (times) => {
-        libc::SYS_times
-    };
-    (tkill) => {
-        libc::SYS_tkill
-    };
-    (truncate) => {
-        libc::SYS_truncate
-    };
-    (umask) => {
-        libc::SYS_umask
-    };
-    (umount2) => {
-        libc::SYS_umount2
-    };
-    (uname) => {
-        libc::SYS_uname
-    };
-    (unlink) => {
-        libc::SYS_unlink
-    };
-    (unlinkat) => {
-        libc::SYS_unlinkat
-    };
-    (unshare) => {
-        libc::SYS_unshare
-    };
-    (userfaultfd) => {
-        libc::SYS_userfaultfd
-    };
-    (utime) => {
-        libc::SYS_utime
-    };
-    (utimensat) => {
-        libc::SYS_utimensat
-    };
-    (utimes) => {
-        libc::SYS_utimes
-    };
-    (vfork) => {
-        libc::SYS_vfork
-    };
-    (vhangup) => {
-        libc::SYS_vhangup
-    };
-    (vmsplice) => {
-        libc::SYS_vmsplice
-    };
-    (wait4) => {
-        libc::SYS_wait4
-    };
-    (waitid) => {
-        libc::SYS_waitid
-    };
-    (write) => {
-        libc::SYS_write
-    };
-    (writev) => {
-        libc::SYS_writev
-    };
+    (@SYS_fchmodat2) => { 452 };
+    (@$name:ident) => { libc::$name };
 }
 
 const S_ISUID_OR_S_ISGID: u32 = 0o6000;
 /// Set in the modes of both kinds of device nodes, and of nothing else that can be made.
 const DEVICE_NODE: u32 = 0o020_000;
-#[expect(clippy::cast_sign_loss, reason = "bits of a mask")]
 const CREATES: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
-#[expect(clippy::cast_sign_loss, reason = "bits of a mask")]
 const NAMESPACES: u32 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
@@ -1080,7 +36,6 @@ const NAMESPACES: u32 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWCGROUP) as u32;
 /// Local sockets, the internet, and the kernel's routing tables (name look-ups read those). Not among
 /// them: vsock, which no network namespace covers, the kernel's cryptography, raw packets.
-#[expect(clippy::cast_sign_loss, reason = "families are small positive numbers")]
 const FAMILIES: &[u32] = &[
     libc::AF_UNIX as u32,
     libc::AF_INET as u32,
@@ -1096,163 +51,166 @@ pub(super) const GROUPS: &[Group] = &[
         reason: "Files and directories, by the permissions they have.",
         verdict: Verdict::Allow,
         calls: calls![
-            faccessat faccessat2 read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2
-            lseek close close_range dup dup3 fcntl flock fstat newfstatat statx statfs fstatfs getdents64
-            getcwd chdir fchdir mkdirat unlinkat renameat renameat2 linkat symlinkat readlinkat truncate
-            ftruncate fallocate fadvise64 readahead fsync fdatasync sync syncfs sync_file_range
-            copy_file_range sendfile splice tee vmsplice utimensat fchown fchownat umask name_to_handle_at
-            getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr setxattr lsetxattr fsetxattr
-            removexattr lremovexattr fremovexattr inotify_init1 inotify_add_watch inotify_rm_watch
+            SYS_faccessat SYS_faccessat2 SYS_read SYS_write SYS_readv SYS_writev SYS_pread64 SYS_pwrite64
+            SYS_preadv SYS_pwritev SYS_preadv2 SYS_pwritev2 SYS_lseek SYS_close SYS_close_range SYS_dup SYS_dup3
+            SYS_fcntl SYS_flock SYS_fstat SYS_newfstatat SYS_statx SYS_statfs SYS_fstatfs SYS_getdents64
+            SYS_getcwd SYS_chdir SYS_fchdir SYS_mkdirat SYS_unlinkat SYS_renameat SYS_renameat2 SYS_linkat
+            SYS_symlinkat SYS_readlinkat SYS_truncate SYS_ftruncate SYS_fallocate SYS_fadvise64 SYS_readahead
+            SYS_fsync SYS_fdatasync SYS_sync SYS_syncfs SYS_sync_file_range SYS_copy_file_range SYS_sendfile
+            SYS_splice SYS_tee SYS_vmsplice SYS_utimensat SYS_fchown SYS_fchownat SYS_umask
+            SYS_name_to_handle_at SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_listxattr SYS_llistxattr
+            SYS_flistxattr SYS_setxattr SYS_lsetxattr SYS_fsetxattr SYS_removexattr SYS_lremovexattr
+            SYS_fremovexattr SYS_inotify_init1 SYS_inotify_add_watch SYS_inotify_rm_watch
         ],
     },
     Group {
         reason: "Memory of the process itself.",
         verdict: Verdict::Allow,
         calls: calls![
-            brk mmap munmap mremap mprotect madvise msync mincore mlock mlock2 mlockall munlock munlockall
-            memfd_create mseal remap_file_pages pkey_alloc pkey_free pkey_mprotect membarrier
-            process_madvise process_mrelease
+            SYS_brk SYS_mmap SYS_munmap SYS_mremap SYS_mprotect SYS_madvise SYS_msync SYS_mincore SYS_mlock
+            SYS_mlock2 SYS_mlockall SYS_munlock SYS_munlockall SYS_memfd_create SYS_mseal SYS_remap_file_pages
+            SYS_pkey_alloc SYS_pkey_free SYS_pkey_mprotect SYS_membarrier SYS_process_madvise
+            SYS_process_mrelease
         ],
     },
     Group {
         reason: "Processes and threads; new namespaces are looked at below.",
         verdict: Verdict::Allow,
         calls: calls![
-            execve execveat exit exit_group wait4 waitid kill tkill tgkill getpid getppid gettid getpgid
-            setpgid getsid setsid set_tid_address prctl set_robust_list get_robust_list rseq futex
-            futex_waitv getcpu sched_yield pidfd_open pidfd_send_signal restart_syscall
+            SYS_execve SYS_execveat SYS_exit SYS_exit_group SYS_wait4 SYS_waitid SYS_kill SYS_tkill SYS_tgkill
+            SYS_getpid SYS_getppid SYS_gettid SYS_getpgid SYS_setpgid SYS_getsid SYS_setsid SYS_set_tid_address
+            SYS_prctl SYS_set_robust_list SYS_get_robust_list SYS_rseq SYS_futex SYS_futex_waitv SYS_getcpu
+            SYS_sched_yield SYS_pidfd_open SYS_pidfd_send_signal SYS_restart_syscall
         ],
     },
     Group {
         reason: "Users and capabilities: a script has one user and no capability, so these change nothing.",
         verdict: Verdict::Allow,
         calls: calls![
-            getuid geteuid getgid getegid getresuid getresgid getgroups setuid setgid setreuid setregid
-            setresuid setresgid setfsuid setfsgid setgroups capget capset
+            SYS_getuid SYS_geteuid SYS_getgid SYS_getegid SYS_getresuid SYS_getresgid SYS_getgroups SYS_setuid
+            SYS_setgid SYS_setreuid SYS_setregid SYS_setresuid SYS_setresgid SYS_setfsuid SYS_setfsgid
+            SYS_setgroups SYS_capget SYS_capset
         ],
     },
     Group {
         reason: "Priorities and limits, which the kernel lets a script only lower.",
         verdict: Verdict::Allow,
         calls: calls![
-            getpriority setpriority ioprio_get ioprio_set getrlimit setrlimit prlimit64 getrusage times
-            sched_getaffinity sched_setaffinity sched_getattr sched_setattr sched_getparam sched_setparam
-            sched_getscheduler sched_setscheduler sched_get_priority_max sched_get_priority_min
-            sched_rr_get_interval
+            SYS_getpriority SYS_setpriority SYS_ioprio_get SYS_ioprio_set SYS_getrlimit SYS_setrlimit
+            SYS_prlimit64 SYS_getrusage SYS_times SYS_sched_getaffinity SYS_sched_setaffinity SYS_sched_getattr
+            SYS_sched_setattr SYS_sched_getparam SYS_sched_setparam SYS_sched_getscheduler
+            SYS_sched_setscheduler SYS_sched_get_priority_max SYS_sched_get_priority_min
+            SYS_sched_rr_get_interval
         ],
     },
     Group {
         reason: "Signals.",
         verdict: Verdict::Allow,
         calls: calls![
-            rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend
-            rt_sigtimedwait rt_tgsigqueueinfo sigaltstack signalfd4
+            SYS_rt_sigaction SYS_rt_sigpending SYS_rt_sigprocmask SYS_rt_sigqueueinfo SYS_rt_sigreturn
+            SYS_rt_sigsuspend SYS_rt_sigtimedwait SYS_rt_tgsigqueueinfo SYS_sigaltstack SYS_signalfd4
         ],
     },
     Group {
         reason: "Waiting for descriptors.",
         verdict: Verdict::Allow,
         calls: calls![
-            ppoll pselect6 epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 eventfd2 pipe2
+            SYS_ppoll SYS_pselect6 SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_epoll_pwait2 SYS_eventfd2
+            SYS_pipe2
         ],
     },
     Group {
         reason: "Reading clocks, timers. Setting a clock takes a capability; adjtimex also reads.",
         verdict: Verdict::Allow,
         calls: calls![
-            gettimeofday clock_gettime clock_getres clock_nanosleep nanosleep adjtimex clock_adjtime
-            getitimer setitimer timer_create timer_delete timer_getoverrun timer_gettime timer_settime
-            timerfd_create timerfd_gettime timerfd_settime
+            SYS_gettimeofday SYS_clock_gettime SYS_clock_getres SYS_clock_nanosleep SYS_nanosleep SYS_adjtimex
+            SYS_clock_adjtime SYS_getitimer SYS_setitimer SYS_timer_create SYS_timer_delete SYS_timer_getoverrun
+            SYS_timer_gettime SYS_timer_settime SYS_timerfd_create SYS_timerfd_gettime SYS_timerfd_settime
         ],
     },
     Group {
         reason: "Sockets that are there already; which families may be made is looked at below.",
         verdict: Verdict::Allow,
         calls: calls![
-            bind connect listen accept accept4 getsockname getpeername getsockopt setsockopt shutdown sendto
-            recvfrom sendmsg recvmsg sendmmsg recvmmsg
+            SYS_bind SYS_connect SYS_listen SYS_accept SYS_accept4 SYS_getsockname SYS_getpeername
+            SYS_getsockopt SYS_setsockopt SYS_shutdown SYS_sendto SYS_recvfrom SYS_sendmsg SYS_recvmsg
+            SYS_sendmmsg SYS_recvmmsg
         ],
     },
     Group {
         reason: "Shared memory, semaphores, queues: of the job's own ipc namespace.",
         verdict: Verdict::Allow,
         calls: calls![
-            shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl mq_open
-            mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr
+            SYS_shmget SYS_shmat SYS_shmctl SYS_shmdt SYS_semget SYS_semop SYS_semctl SYS_semtimedop SYS_msgget
+            SYS_msgsnd SYS_msgrcv SYS_msgctl SYS_mq_open SYS_mq_unlink SYS_mq_timedsend SYS_mq_timedreceive
+            SYS_mq_notify SYS_mq_getsetattr
         ],
     },
     Group {
         reason: "Asynchronous file I/O of the older kind, which databases use.",
         verdict: Verdict::Allow,
         calls: calls![
-            io_setup io_submit io_getevents io_cancel io_destroy
+            SYS_io_setup SYS_io_submit SYS_io_getevents SYS_io_cancel SYS_io_destroy
         ],
     },
     Group {
         reason: "What the system is, and random numbers.",
         verdict: Verdict::Allow,
-        calls: calls![
-            uname sysinfo getrandom
-        ],
+        calls: calls![SYS_uname SYS_sysinfo SYS_getrandom],
     },
     Group {
         reason: "A script may restrict itself further.",
         verdict: Verdict::Allow,
         calls: calls![
-            seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
+            SYS_seccomp SYS_landlock_create_ruleset SYS_landlock_add_rule SYS_landlock_restrict_self
         ],
     },
     Group {
         reason: "The kernel's keyrings are not part of any namespace.",
         verdict: Verdict::Errno(EPERM),
-        calls: calls![
-            keyctl add_key request_key
-        ],
+        calls: calls![SYS_keyctl SYS_add_key SYS_request_key],
     },
     Group {
         reason: "Large kernel surfaces with a history of holes, which builds do not need.",
         verdict: Verdict::Errno(EPERM),
         calls: calls![
-            bpf perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register memfd_secret
-            lookup_dcookie
+            SYS_bpf SYS_perf_event_open SYS_userfaultfd SYS_io_uring_setup SYS_io_uring_enter
+            SYS_io_uring_register SYS_memfd_secret SYS_lookup_dcookie
         ],
     },
     Group {
         reason: "Mounts and roots: the tree is made and stays as it is.",
         verdict: Verdict::Errno(EPERM),
         calls: calls![
-            mount umount2 pivot_root chroot fsopen fsconfig fsmount fspick open_tree move_mount
-            mount_setattr
+            SYS_mount SYS_umount2 SYS_pivot_root SYS_chroot SYS_fsopen SYS_fsconfig SYS_fsmount SYS_fspick
+            SYS_open_tree SYS_move_mount SYS_mount_setattr
         ],
     },
     Group {
         reason: "Other namespaces.",
         verdict: Verdict::Errno(EPERM),
-        calls: calls![
-            setns unshare
-        ],
+        calls: calls![SYS_setns SYS_unshare],
     },
     Group {
         reason: "File handles reach around directories' permissions; fanotify sees beyond the job.",
         verdict: Verdict::Errno(EPERM),
-        calls: calls![
-            open_by_handle_at fanotify_init fanotify_mark
-        ],
+        calls: calls![SYS_open_by_handle_at SYS_fanotify_init SYS_fanotify_mark],
     },
     Group {
         reason: "The machine as a whole. All of these take capabilities as well.",
         verdict: Verdict::Errno(EPERM),
         calls: calls![
-            kexec_load kexec_file_load init_module finit_module delete_module reboot swapon swapoff syslog
-            acct quotactl quotactl_fd vhangup settimeofday clock_settime sethostname setdomainname
-            nfsservctl
+            SYS_kexec_load SYS_kexec_file_load SYS_init_module SYS_finit_module SYS_delete_module SYS_reboot
+            SYS_swapon SYS_swapoff SYS_syslog SYS_acct SYS_quotactl SYS_quotactl_fd SYS_vhangup SYS_settimeofday
+            SYS_clock_settime SYS_sethostname SYS_setdomainname SYS_nfsservctl
         ],
     },
     Group {
         reason: "Placing memory on nodes of the machine is the scheduler's business.",
         verdict: Verdict::Errno(EPERM),
         calls: calls![
-            mbind set_mempolicy set_mempolicy_home_node get_mempolicy migrate_pages move_pages
+            SYS_mbind SYS_set_mempolicy SYS_set_mempolicy_home_node SYS_get_mempolicy SYS_migrate_pages
+            SYS_move_pages
         ],
     },
     Group {
@@ -1267,7 +225,7 @@ pub(super) const GROUPS: &[Group] = &[
             ]],
             EPERM,
         ),
-        calls: calls![openat],
+        calls: calls![SYS_openat],
     },
     Group {
         reason: "Set-id bits, for the same reason. (openat2 carries its mode in memory, unseen, and is ENOSYS.)",
@@ -1278,7 +236,7 @@ pub(super) const GROUPS: &[Group] = &[
             }]],
             EPERM,
         ),
-        calls: calls![fchmodat fchmodat2],
+        calls: calls![SYS_fchmodat SYS_fchmodat2],
     },
     Group {
         reason: "Set-id bits.",
@@ -1289,7 +247,7 @@ pub(super) const GROUPS: &[Group] = &[
             }]],
             EPERM,
         ),
-        calls: calls![fchmod],
+        calls: calls![SYS_fchmod],
     },
     Group {
         reason: "Pipes, sockets and files, but no device nodes, and no set-id bits.",
@@ -1300,7 +258,7 @@ pub(super) const GROUPS: &[Group] = &[
             }]],
             EPERM,
         ),
-        calls: calls![mknodat],
+        calls: calls![SYS_mknodat],
     },
     Group {
         reason: "Processes and threads, but no namespaces. clone3 carries its flags in memory, unseen, and is ENOSYS.",
@@ -1311,7 +269,7 @@ pub(super) const GROUPS: &[Group] = &[
             }]],
             EPERM,
         ),
-        calls: calls![clone],
+        calls: calls![SYS_clone],
     },
     Group {
         reason: "Families of sockets.",
@@ -1322,7 +280,7 @@ pub(super) const GROUPS: &[Group] = &[
             }]],
             EPERM,
         ),
-        calls: calls![socket socketpair],
+        calls: calls![SYS_socket SYS_socketpair],
     },
     Group {
         reason: "Putting words into a terminal's mouth (TIOCSTI, TIOCLINUX). The kernel looks at 32 bits, so do we.",
@@ -1333,7 +291,7 @@ pub(super) const GROUPS: &[Group] = &[
             ],
             EPERM,
         ),
-        calls: calls![ioctl],
+        calls: calls![SYS_ioctl],
     },
     Group {
         reason: "Personalities that change the layout of memory weaken what the kernel does against exploits.",
@@ -1344,7 +302,7 @@ pub(super) const GROUPS: &[Group] = &[
             }]],
             EPERM,
         ),
-        calls: calls![personality],
+        calls: calls![SYS_personality],
     },
 ];
 
@@ -1355,17 +313,17 @@ pub(super) const LEGACY: &[Group] = &[
         reason: "Older forms of what the groups above allow.",
         verdict: Verdict::Allow,
         calls: calls![
-            access dup2 stat lstat getdents mkdir rmdir unlink rename link symlink readlink utime utimes
-            futimesat chown lchown inotify_init fork vfork getpgrp arch_prctl set_thread_area
-            get_thread_area signalfd pause poll select epoll_create epoll_wait eventfd pipe time alarm
+            SYS_access SYS_dup2 SYS_stat SYS_lstat SYS_getdents SYS_mkdir SYS_rmdir SYS_unlink SYS_rename
+            SYS_link SYS_symlink SYS_readlink SYS_utime SYS_utimes SYS_futimesat SYS_chown SYS_lchown
+            SYS_inotify_init SYS_fork SYS_vfork SYS_getpgrp SYS_arch_prctl SYS_set_thread_area
+            SYS_get_thread_area SYS_signalfd SYS_pause SYS_poll SYS_select SYS_epoll_create SYS_epoll_wait
+            SYS_eventfd SYS_pipe SYS_time SYS_alarm
         ],
     },
     Group {
         reason: "Older forms of what the groups above refuse.",
         verdict: Verdict::Errno(EPERM),
-        calls: calls![
-            modify_ldt iopl ioperm _sysctl
-        ],
+        calls: calls![SYS_modify_ldt SYS_iopl SYS_ioperm SYS__sysctl],
     },
     Group {
         reason: "As openat.",
@@ -1379,7 +337,7 @@ pub(super) const LEGACY: &[Group] = &[
             ]],
             EPERM,
         ),
-        calls: calls![open],
+        calls: calls![SYS_open],
     },
     Group {
         reason: "As fchmod.",
@@ -1390,7 +348,7 @@ pub(super) const LEGACY: &[Group] = &[
             }]],
             EPERM,
         ),
-        calls: calls![chmod creat],
+        calls: calls![SYS_chmod SYS_creat],
     },
     Group {
         reason: "As mknodat.",
@@ -1401,7 +359,7 @@ pub(super) const LEGACY: &[Group] = &[
             }]],
             EPERM,
         ),
-        calls: calls![mknod],
+        calls: calls![SYS_mknod],
     },
 ];
 
@@ -1411,7 +369,9 @@ pub(super) const LEGACY: &[Group] = &[];
 
 /// Looking into other processes: debuggers and leak checkers need it, most builds do not. The job's own
 /// processes are all it can reach either way.
-pub(super) const TRACING: &[libc::c_long] = calls![ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd];
+pub(super) const TRACING: &[libc::c_long] = calls![
+    SYS_ptrace SYS_process_vm_readv SYS_process_vm_writev SYS_kcmp SYS_pidfd_getfd
+];
 
 /// For what stands nowhere above.
 pub(super) const OTHERWISE: Verdict = Verdict::Errno(ENOSYS);
