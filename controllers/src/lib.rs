@@ -4,6 +4,7 @@
 //! | controller | looks at | does |
 //! |---|---|---|
 //! | [`pipeline_run`] | runs, their Jobs | resolves, creates Jobs whose needs are met, cancels, sums up |
+//! | [`pipeline`] | Pipelines, what they refer to, their runs | says whether they are ready, and what ran last |
 //! | [`scheduler`] | waiting Jobs, Nodes | binds, says why a Job waits |
 //! | [`concurrency_group`] | groups, who asks for a place | hands places out and takes them back |
 //! | [`job`] | Jobs, their nodes' leases | next attempts, lost attempts, cancels nobody claimed |
@@ -25,6 +26,7 @@ pub mod heartbeat;
 pub mod job;
 pub mod namespace;
 pub mod node_lifecycle;
+pub mod pipeline;
 pub mod pipeline_run;
 pub mod runtime;
 pub mod scheduler;

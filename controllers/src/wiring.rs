@@ -16,7 +16,8 @@ use crate::runtime::{Change, Key, Queue};
 use crate::scheduler::Scheduler;
 use crate::world::{self, World};
 use crate::{
-    concurrency_group, garbage_collector, git_repository, job, namespace, node_lifecycle, pipeline_run, trigger,
+    concurrency_group, garbage_collector, git_repository, job, namespace, node_lifecycle, pipeline, pipeline_run,
+    trigger,
 };
 
 /// How many objects of one kind are reconciled at the same time.
@@ -27,6 +28,7 @@ const GIT_AT_ONCE: usize = 4;
 /// One queue per controller that looks at single objects.
 #[derive(Debug, Default)]
 struct Queues {
+    pipelines: Arc<Queue>,
     runs: Arc<Queue>,
     groups: Arc<Queue>,
     jobs: Arc<Queue>,
@@ -41,6 +43,7 @@ struct Queues {
 struct Wiring {
     world: Arc<World>,
     queues: Queues,
+    pipelines: Arc<pipeline::Controller>,
     groups: Arc<concurrency_group::Controller>,
     scheduler: Arc<Scheduler>,
     collector: Arc<garbage_collector::Controller>,
@@ -65,6 +68,7 @@ impl Wired {
         let catalog = Arc::new(Catalog::default());
         let garbage = Arc::clone(&queues.garbage);
         let wiring = Arc::new(Wiring {
+            pipelines: Arc::new(pipeline::Controller::new(Arc::clone(world))),
             groups: Arc::new(concurrency_group::Controller::new(Arc::clone(world))),
             scheduler: Arc::new(Scheduler::new(Arc::clone(world))),
             collector: Arc::new(garbage_collector::Controller::new(
@@ -105,6 +109,7 @@ impl Wired {
             };
         }
         row!(runs, AT_ONCE, Arc::new(pipeline_run::Controller::new(world())));
+        row!(pipelines, AT_ONCE, Arc::clone(&wired.pipelines));
         row!(jobs, AT_ONCE, Arc::new(job::Controller::new(world(), beats())));
         row!(groups, AT_ONCE, Arc::clone(&wired.groups));
         row!(
@@ -161,11 +166,13 @@ impl Wiring {
     }
 
     fn pipeline_changed(&self, change: &Change<'_, Pipeline>) {
+        self.queues.pipelines.add(change.key.clone());
         self.collector.changed(change);
     }
 
     fn run_changed(&self, change: &Change<'_, PipelineRun>) {
         self.groups.run_changed(change, &self.queues.groups);
+        self.pipelines.run_changed(change, &self.queues.pipelines);
         self.queues.runs.add(change.key.clone());
         self.collector.changed(change);
     }
@@ -183,6 +190,9 @@ impl Wiring {
 
     fn repository_changed(&self, change: &Change<'_, GitRepository>) {
         self.queues.repositories.add(change.key.clone());
+        if change.old.is_none() || change.new.is_none() {
+            self.pipelines.repository_changed(change.key, &self.queues.pipelines);
+        }
         self.collector.changed(change);
     }
 
