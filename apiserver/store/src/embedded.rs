@@ -1,9 +1,9 @@
 //! The embedded store: in this process, in one directory, crash-safe.
 //!
-//! All keys live in memory ([`index`]), since an API server reads far more than it writes and holds them anyway; the
-//! disk holds a log of what was committed ([`log`], [`frame`], [`record`]) and now and then a [`snapshot`], so that the
-//! log can be cut. One thread writes ([`writer`], deciding with [`plan`]); watches walk through the shared history
-//! ([`mod@watch`]); [`recovery`] reads everything back at the start. Why not a database: `docs/decisions/0002`.
+//! All keys live in memory (`index`), since an API server reads far more than it writes and holds them anyway; the
+//! disk holds a log of what was committed (`log`, `frame`, `record`) and now and then a `snapshot`, so that the
+//! log can be cut. One thread writes (`writer`, deciding with `plan`); watches walk through the shared history
+//! (`watch`); `recovery` reads everything back at the start. Why not a database: `docs/decisions/0002`.
 //!
 //! Promises: an answered transaction is on stable storage; a crash at any moment loses nothing answered and leaves
 //! nothing half there; a directory that is not what was written is refused; two processes never open the same one.

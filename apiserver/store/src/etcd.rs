@@ -1,8 +1,8 @@
 //! The store on an etcd cluster, v3.4 or newer.
 //!
 //! It speaks etcd's gRPC API itself (`proto/etcd.proto`; why: `docs/decisions/0003`). The cluster may be shared: what
-//! others write only makes revisions grow faster. [`connection`] chooses endpoints and decides what is tried again,
-//! [`mod@watch`] keeps watches going, [`convert`] translates.
+//! others write only makes revisions grow faster. `connection` chooses endpoints and decides what is tried again,
+//! `watch` keeps watches going, `convert` translates.
 //!
 //! A transaction whose answer was lost is never sent again: it ends with [`Error::Ambiguous`], and the caller reads.
 

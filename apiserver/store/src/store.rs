@@ -13,7 +13,7 @@ pub type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchBatch>> + Send + 's
 
 /// An ordered map from keys to opaque values with a history.
 ///
-/// Every promise here is checked on each implementation by the conformance suite in [`crate::conformance`].
+/// Every promise here is checked on each implementation by the conformance suite in `conformance`.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The key's value in the newest state, and that state's revision. Linearizable: it sees every transaction that was

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use breakbulk_store::embedded::{Disk, Embedded, Options, RealDisk};
 use breakbulk_store::{Error, Revision, Store, TxnOutcome};
 
-use super::{check_history, open, pair, pair_number};
+use super::{check_history, open, pair, pair_number, put};
 
 const SECTOR: usize = 512;
 
@@ -177,7 +177,7 @@ async fn power_lost_at_any_disk_operation_loses_nothing_acknowledged() {
     let operations = whole.state.lock().unwrap().operations;
     assert!(operations > 100, "{operations} operations are not worth a sweep");
     for fails_at in 1..=operations {
-        for seed in 1..=3 {
+        for seed in 1..=2 {
             let dir = tempfile::tempdir().unwrap();
             let disk = Arc::new(FailingDisk::new(fails_at, seed * 7919 + fails_at as u64));
             let (acknowledged, last) = write_until_lost(dir.path(), disk, ROUNDS).await;
@@ -192,8 +192,11 @@ async fn power_lost_at_any_disk_operation_loses_nothing_acknowledged() {
                 );
             }
             check_history(&store).await;
-            // And it goes on.
-            store.txn(pair(0, 1000)).await.unwrap();
+            // And it goes on. Something small, which must not leave the rest of a torn write behind it.
+            let small = put(&store, "/small", "x").await;
+            drop(store);
+            let store = open(dir.path());
+            assert_eq!(store.get(b"/small").await.unwrap().0.unwrap().mod_revision, small);
         }
     }
 }
