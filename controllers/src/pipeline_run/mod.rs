@@ -153,7 +153,8 @@ impl Controller {
         let mut status = run.status.clone().unwrap_or_default();
         let now = Timestamp::now();
         conclusion::finish(&mut status, Truth::False, reason, message, run.metadata.generation, now);
-        self.write(run, &status).await
+        self.write(run, &status).await?;
+        Ok(())
     }
 
     async fn carry_on(&self, run: Arc<PipelineRun>) -> Result<Next, ApiError> {
@@ -175,8 +176,8 @@ impl Controller {
         let ends = plan.status.completion_time.is_some();
         // Frozen and started first, so that Jobs are only ever made of what is written down.
         let first = old.start_time != plan.status.start_time || old.pipeline_spec.is_none();
-        if first && !ends {
-            self.write(&run, &plan.status).await?;
+        if first && !ends && !self.write(&run, &plan.status).await? {
+            return Ok(Next::OnChange);
         }
         let refused = act::jobs(&self.world, &run, &plan).await?;
         if !refused.is_empty() {
@@ -208,23 +209,22 @@ impl Controller {
         PROGRESS.checked_sub(since).filter(|pause| !pause.is_zero())
     }
 
-    async fn write(&self, run: &PipelineRun, status: &PipelineRunStatus) -> Result<(), ApiError> {
+    /// Writes a status. False: what it was planned on is out of date, so it was not written, and a new look is due.
+    async fn write(&self, run: &PipelineRun, status: &PipelineRunStatus) -> Result<bool, ApiError> {
         let key = Key::of(run);
-        // What is stored, not what was resolved in memory: the difference is taken against that. Where something newer
-        // is stored than was looked at, a new look is due already, and what was planned is out of date.
-        let Some(stored) = self.world.runs.get(&key) else {
-            return Ok(());
-        };
-        if stored.resource_version() != run.resource_version() {
-            return Ok(());
-        }
+        // What is stored, not what was resolved in memory: the difference is taken against that.
+        let stored = self
+            .world
+            .runs
+            .get(&key)
+            .filter(|stored| stored.resource_version() == run.resource_version());
+        let Some(stored) = stored else { return Ok(false) };
         let old = stored.status.clone().unwrap_or_default();
-        if old == *status {
-            return Ok(());
+        if old != *status {
+            self.world.runs.patch_status(&stored, &old, status).await?;
+            self.lock().insert(key, Instant::now());
         }
-        self.world.runs.patch_status(&stored, &old, status).await?;
-        self.lock().insert(key, Instant::now());
-        Ok(())
+        Ok(true)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Instant>> {

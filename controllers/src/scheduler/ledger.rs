@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use breakbulk_schemas::job::{Job, outcome};
 use jiff::Timestamp;
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use super::node::Amount;
 use super::shape::Shape;
@@ -57,12 +59,27 @@ enum Entry {
     },
 }
 
+/// A node that gave a job back.
+#[derive(Clone, Debug)]
+struct Refusal {
+    node: String,
+    until: Instant,
+    count: u32,
+}
+
+/// How long a node is left alone by a job that it gave back, the first time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// And at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// The view.
 #[derive(Debug, Default)]
 pub struct Ledger {
     entries: HashMap<Key, Entry>,
     /// Bindings under way: taken for done until the server has answered.
     binding: HashMap<Key, String>,
+    /// Jobs that were given back, and by whom last.
+    refusals: HashMap<Key, Refusal>,
     queues: BTreeMap<QueueKey, Waiting>,
     used: HashMap<String, Amount>,
     running: HashMap<String, usize>,
@@ -73,10 +90,46 @@ impl Ledger {
     pub fn changed(&mut self, change: &Change<'_, Job>) -> bool {
         let before = self.entries.contains_key(change.key);
         self.forget(change.key);
+        self.note_refusal(change);
         if let Some(job) = change.new {
             self.note(change.key, job);
         }
         before || self.entries.contains_key(change.key)
+    }
+
+    /// The node that a job is to be kept away from for now: it gave the job back.
+    pub fn avoids(&self, key: &Key, now: Instant) -> Option<&str> {
+        self.refusals
+            .get(key)
+            .filter(|refusal| refusal.until > now)
+            .map(|refusal| refusal.node.as_str())
+    }
+
+    /// A binding that was taken back for the same attempt was refused by its node; an end or a claim settles it.
+    fn note_refusal(&mut self, change: &Change<'_, Job>) {
+        let Some(new) = change
+            .new
+            .filter(|job| !job.is_ended() && job.last_attempt().is_none_or(|last| last.number < job.spec.attempt))
+        else {
+            self.refusals.remove(change.key);
+            return;
+        };
+        let Some(old) = change
+            .old
+            .filter(|old| old.spec.attempt == new.spec.attempt && old.uid() == new.uid())
+        else {
+            return;
+        };
+        if let (Some(node), None) = (&old.spec.node_name, &new.spec.node_name) {
+            let count = self.refusals.get(change.key).map_or(0, |refusal| refusal.count) + 1;
+            let pause = FIRST_PAUSE.saturating_mul(1 << (count - 1).min(6)).min(LONGEST_PAUSE);
+            let refusal = Refusal {
+                node: node.clone(),
+                until: Instant::now() + pause,
+                count,
+            };
+            self.refusals.insert(change.key.clone(), refusal);
+        }
     }
 
     /// Takes it that a job goes to a node.

@@ -21,7 +21,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde_json::json;
 use tokio::sync::Notify;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use self::explain::Explainer;
 use self::ledger::Ledger;
@@ -107,7 +107,7 @@ impl Scheduler {
             let group = self.world.groups.get(&Key::new(namespace, group));
             concurrency_group::waits(group.as_deref(), MemberKind::Job, uid).is_none()
         };
-        let plan = plan::plan(&ledger, &nodes, holds, most);
+        let plan = plan::plan(&ledger, &nodes, holds, most, Instant::now());
         for (key, node) in &plan.bind {
             ledger.bind(key, node);
         }

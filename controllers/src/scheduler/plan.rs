@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::ledger::{Ledger, QueueKey, Rank, Waiting};
 use super::node::{Amount, NodeView, Reason, Short};
 use super::shape::Shape;
@@ -23,7 +25,14 @@ pub struct Plan {
 
 /// Plans a pass that binds at most `most` jobs. `holds` says whether a job (by namespace, group and uid) holds the
 /// place it needs.
-pub fn plan(ledger: &Ledger, nodes: &[NodeView], holds: impl Fn(&str, &str, &str) -> bool, most: usize) -> Plan {
+/// `now` tells for how long a job still keeps away from a node that gave it back.
+pub fn plan(
+    ledger: &Ledger,
+    nodes: &[NodeView],
+    holds: impl Fn(&str, &str, &str) -> bool,
+    most: usize,
+    now: Instant,
+) -> Plan {
     let mut plan = Plan::default();
     let mut used: HashMap<&str, Amount> = ledger
         .used()
@@ -48,13 +57,16 @@ pub fn plan(ledger: &Ledger, nodes: &[NodeView], holds: impl Fn(&str, &str, &str
         let Some((head, (rank, _))) = best.and_then(|head| head.first.map(|first| (head, first))) else {
             break;
         };
-        match place(nodes, &used, head.shape) {
+        let avoid = ledger.avoids(rank.key(), now);
+        match place(nodes, &used, head.shape, avoid) {
             Ok(node) => {
                 used.entry(node).or_default().add(head.shape.wants);
                 *running.entry(head.namespace).or_default() += 1;
                 plan.bind.push((rank.key().clone(), node.to_owned()));
                 head.first = head.rest.next();
             }
+            // Another of its shape may go where it may not.
+            Err(_) if avoid.is_some() => head.first = head.rest.next(),
             Err(why) => {
                 plan.waits.insert(Arc::clone(head.shape), why);
                 full.insert(Arc::clone(head.shape));
@@ -93,10 +105,15 @@ impl<'a> Head<'a> {
     }
 }
 
-fn place<'a>(nodes: &'a [NodeView], used: &HashMap<&str, Amount>, shape: &Shape) -> Result<&'a str, String> {
+fn place<'a>(
+    nodes: &'a [NodeView],
+    used: &HashMap<&str, Amount>,
+    shape: &Shape,
+    avoid: Option<&str>,
+) -> Result<&'a str, String> {
     let mut reasons: Vec<Reason> = Vec::new();
     let mut best: Option<(u64, &str)> = None;
-    for node in nodes {
+    for node in nodes.iter().filter(|node| Some(node.name.as_str()) != avoid) {
         let used = used.get(node.name.as_str()).copied().unwrap_or_default();
         match node.fits(used, shape) {
             Ok(()) => {

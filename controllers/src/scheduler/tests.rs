@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeSpec, NodeStatus, Tain
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
+use tokio::time::Instant;
 
 use super::ledger::Ledger;
 use super::node::{Amount, NodeView, SLOTS};
@@ -91,7 +92,7 @@ impl World {
 
     fn plan(&self, nodes: &[Node]) -> Plan {
         let nodes: Vec<_> = nodes.iter().map(NodeView::of).collect();
-        plan(&self.ledger, &nodes, |_, _, _| false, 1000)
+        plan(&self.ledger, &nodes, |_, _, _| false, 1000, Instant::now())
     }
 }
 
@@ -210,7 +211,13 @@ fn a_job_without_its_place_in_a_group_holds_nobody_up() {
     world.put(holds);
     world.put(job("ns", "free", 3));
     let nodes = [NodeView::of(&node("a", "2", 8))];
-    let plan = plan(&world.ledger, &nodes, |_, group, uid| group == "g" && uid == "h", 1000);
+    let plan = plan(
+        &world.ledger,
+        &nodes,
+        |_, group, uid| group == "g" && uid == "h",
+        1000,
+        Instant::now(),
+    );
     let mut bound = names(&plan);
     bound.sort();
     assert_eq!(bound, ["free", "holds"]);
@@ -230,6 +237,20 @@ fn a_binding_under_way_is_taken_for_done_until_it_is_answered() {
     let refused = Arc::clone(&world.jobs[&key]);
     world.ledger.answered(&key, Some(&refused));
     assert_eq!(world.plan(&nodes).bind.len(), 1);
+}
+
+#[test]
+fn a_job_that_a_node_gave_back_goes_elsewhere_and_holds_up_nobody() {
+    let mut world = World::default();
+    let mut bound = job("ns", "j", 1);
+    bound.spec.node_name = Some("a".to_owned());
+    world.put(bound);
+    world.put(job("ns", "j", 1));
+    world.put(job("ns", "other", 2));
+    let plan = world.plan(&[node("a", "2", 8)]);
+    assert_eq!(names(&plan), ["other"], "the only node has just given it back");
+    let plan = world.plan(&[node("a", "2", 8), node("b", "2", 8)]);
+    assert!(plan.bind.contains(&(Key::new("ns", "j"), "b".to_owned())), "{plan:?}");
 }
 
 #[test]
