@@ -354,7 +354,8 @@ impl Dispatch {
                 loop {
                     match report::request(api.get_opt(&name)).await {
                         Ok(job) => return job.is_none_or(|job| job.metadata.uid.as_deref() != Some(&uid)),
-                        Err(Fault::NotFound) => return true,
+                        // The server refuses a node what is not its own, and says so also of a Job that is gone.
+                        Err(Fault::NotFound | Fault::Refused(_)) => return true,
                         Err(_) => backoff.wait().await,
                     }
                 }

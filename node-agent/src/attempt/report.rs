@@ -127,7 +127,8 @@ pub(crate) async fn update(
             Some(job) => job,
             None => match read(client, claim).await {
                 Ok(Some(job)) => job,
-                Ok(None) | Err(Fault::NotFound) => return Written::Gone,
+                // The server refuses a node what is not its own, and says so also of a Job that is gone.
+                Ok(None) | Err(Fault::NotFound | Fault::Refused(_)) => return Written::Gone,
                 Err(fault) => {
                     tracing::warn!(?claim, %fault, "cannot read the job; trying again");
                     backoff.wait().await;
