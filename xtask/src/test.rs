@@ -71,6 +71,8 @@ fn with_nextest(args: &Args, path: &OsString) -> Result<Counts> {
         .arg("--config-file")
         .arg(workspace::root().join("xtask/nextest.toml"))
         .env("PATH", path);
+    // A failed test says what it saw; where in the test runner that was is of no use.
+    cargo.env("RUST_LIB_BACKTRACE", "0");
     packages(&mut cargo, args);
     cargo.args(&args.names);
     let ran = process::run(cargo);

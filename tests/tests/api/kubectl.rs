@@ -85,7 +85,7 @@ async fn kubectl_applies_a_pipeline_runs_it_waits_for_it_and_deletes_it(up: &Up)
 async fn kubectl_watches_a_run_to_its_end(up: &Up) -> Result<()> {
     let output = up.scratch().join("watch.out");
     up.cluster.create(HELLO).await?;
-    let watch = up.kubectl().start(&["get", "runs", "-w", "-o", "name"], &output)?;
+    let watch = up.kubectl().start(&["get", "run", "-w", "-o", "name"], &output)?;
     up.cluster.create(RUN).await?;
     up.cluster.succeeded("hello-1").await?;
     let seen = watch

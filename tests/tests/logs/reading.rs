@@ -143,6 +143,7 @@ spec:
     };
     let (followed, cancelled) = tokio::join!(follow, cancel);
     cancelled?;
-    assert_eq!(followed?.code, Some(130));
+    let followed = followed?;
+    assert_eq!(followed.code, Some(130), "{followed:?}");
     Ok(())
 }

@@ -112,7 +112,10 @@ jobs:
     );
     assert_eq!(up.cluster.whole_log("hush-without").await?, "nothing here\n");
     let objects = serde_json::to_string(&up.cluster.jobs("hush").await?)?;
-    assert!(!objects.contains("s3cret-value"), "the Job does not hold the value");
+    assert!(
+        !objects.contains("s3cret-value-of-the-test"),
+        "the Job does not hold the value"
+    );
     Ok(())
 }
 

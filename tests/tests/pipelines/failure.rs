@@ -109,7 +109,7 @@ jobs:
 async fn a_job_that_takes_too_long_is_stopped(up: &Up) -> Result<()> {
     let spec = r"
 jobs:
-  slow: { timeout: 500ms, run: 'echo started; sleep 1000' }
+  slow: { timeout: 1s, run: 'echo started; sleep 1000' }
 ";
     up.cluster.run("slow", spec).await?;
     assert_eq!(up.cluster.ended("slow").await?.reason, "Failed");
