@@ -71,6 +71,14 @@ pub enum AttemptDirError {
     },
 }
 
+impl AttemptDirError {
+    /// Whether there was no room on the disk.
+    pub(crate) fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
 /// An attempt's directory, by path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptDir {

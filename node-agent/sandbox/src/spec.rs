@@ -41,7 +41,8 @@ pub struct Spec {
     /// Where below the workspace the script starts; empty means at its root.
     #[serde(default)]
     pub working_dir: PathBuf,
-    /// A directory of the host for `/tmp` and the home directory. Without it both are in memory, bounded
+    /// A directory of the host for `/tmp` and the home directory: they are `tmp` and `home` below it, made when
+    /// they are missing, and its owner is the workspace's. Without it both are in memory, bounded
     /// by [`Limits::tmp_bytes`] and counted against the job's memory.
     #[serde(default)]
     pub scratch: Option<PathBuf>,

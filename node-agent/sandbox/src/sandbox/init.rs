@@ -143,7 +143,7 @@ fn set_up(inside: Inside<'_>) -> Result<StartedScript, Failure> {
     };
     sys::become_user(0, groups).at(Step::Identity)?;
     sys::die_with_parent().at(Step::Identity)?;
-    let outputs = build_tree(spec, sources)?;
+    let outputs = build_tree(spec, identity, sources)?;
     limits(spec)?;
     privileges(identity)?;
     expect(&control, Order::Limited).at(Step::Cgroup)?;
@@ -193,7 +193,7 @@ impl Sources {
     }
 }
 
-fn build_tree(spec: &Spec, sources: Sources) -> Result<File, Failure> {
+fn build_tree(spec: &Spec, identity: Identity, sources: Sources) -> Result<File, Failure> {
     let names = if spec.network == Network::Host {
         mounts::Names::Host
     } else {
@@ -214,7 +214,13 @@ fn build_tree(spec: &Spec, sources: Sources) -> Result<File, Failure> {
         .workspace
         .attach(Path::new("workspace"), Access::ReadWrite)
         .at(Step::Workspace)?;
-    let outputs = mounts::files(spec)?;
+    // The one id of an ordinary user is still called 0 here; it gets the job's name later.
+    let owner = if let Identity::Range { .. } = identity {
+        JOB_UID
+    } else {
+        0
+    };
+    let outputs = mounts::files(spec, owner)?;
     mounts::pivot().at(Step::Pivot)?;
     Ok(outputs)
 }

@@ -381,14 +381,15 @@ pub(crate) fn temporary(scratch: Option<(Tree, Tree)>, size: u64) -> io::Result<
 }
 
 /// The script, the secret files and the file for outputs, which is the only writable one.
-/// Returns that one, opened for reading, so that it does not matter what becomes of its name.
-pub(crate) fn files(spec: &crate::spec::Spec) -> Result<fs::File, Failure> {
+/// The secrets are `owner`'s alone, as programs insist that keys are. Returns the outputs file, opened for reading, so that it does not matter what becomes of its name.
+pub(crate) fn files(spec: &crate::spec::Spec, owner: u32) -> Result<fs::File, Failure> {
     let inside = |path: &'static str| path.trim_start_matches('/');
     fs::create_dir_all("run/secrets").at(Step::Files)?;
     put(Path::new(inside(SCRIPT)), spec.script.as_bytes(), 0o444).at(Step::Files)?;
     for file in &spec.secret_files {
         let path = Path::new("run/secrets").join(&file.name);
-        put(&path, file.content.expose(), 0o444).at_path(Step::Files, &path)?;
+        put(&path, file.content.expose(), 0o400).at_path(Step::Files, &path)?;
+        std::os::unix::fs::chown(&path, Some(owner), Some(owner)).at_path(Step::Files, &path)?;
     }
     let limit = crate::outputs::MAX_TOTAL * 2;
     tmpfs(

@@ -97,6 +97,8 @@ fn launch_in(dir: &AttemptDir, spec: &Spec, groups: &Groups) -> Result<Running, 
     };
     drop(inside);
     map_ids(init, identity)?;
+    // Not before the clone: init's maps could not be written. From here on our memory is nobody's to read.
+    sys::set_undumpable().at(Step::IdMap)?;
     order(&control, Order::Mapped)?;
     groups.enter(init).at(Step::Cgroup)?;
     order(&control, Order::Limited)?;
@@ -120,6 +122,7 @@ type HostTrees = (Option<OwnedFd>, Option<(OwnedFd, OwnedFd)>);
 
 /// The job's writable directories, with their owner mapped where that takes root's powers.
 fn host_trees(spec: &Spec, identity: Identity) -> Result<HostTrees, Failure> {
+    make_scratch(spec).at(Step::WorkspaceMap)?;
     let Identity::Range { base } = identity else {
         return Ok((None, None));
     };
@@ -130,6 +133,16 @@ fn host_trees(spec: &Spec, identity: Identity) -> Result<HostTrees, Failure> {
         None => None,
     };
     Ok((Some(tree(&spec.workspace)?), scratch))
+}
+
+fn make_scratch(spec: &Spec) -> std::io::Result<()> {
+    for name in spec.scratch.iter().flat_map(|dir| [dir.join("tmp"), dir.join("home")]) {
+        match fs::create_dir(&name) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+    }
+    Ok(())
 }
 
 fn identity(spec: &Spec) -> Identity {

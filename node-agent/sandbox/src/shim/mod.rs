@@ -24,6 +24,8 @@ use crate::sys;
 
 /// The largest spec, in bytes of JSON.
 const MAX_SPEC: u64 = 64 << 20;
+/// How often, a second apart, the end is tried to be written to a full disk.
+const RECORD_TRIES: u32 = 600;
 
 /// Runs the attempt in `dir`, whose spec is on standard input, to its end.
 ///
@@ -68,8 +70,18 @@ fn try_run(dir: &AttemptDir) -> Result<(), RunError> {
         Ok(spec) => attempt(dir, &spec, signals),
         Err(failure) => no_start(failure),
     };
-    dir.write_exit(&exit)?;
-    Ok(())
+    record(dir, &exit)
+}
+
+/// Writes the end down. A full disk may have room again soon, and nothing else is worth as much to wait for.
+fn record(dir: &AttemptDir, exit: &Exit) -> Result<(), RunError> {
+    for _ in 0..RECORD_TRIES {
+        match dir.write_exit(exit) {
+            Err(error) if error.is_full() => std::thread::sleep(Duration::from_secs(1)),
+            written => return Ok(written?),
+        }
+    }
+    Ok(dir.write_exit(exit)?)
 }
 
 /// The lock comes as standard output from [`crate::spawn_shim`]; started by hand, we take it ourselves.

@@ -129,3 +129,16 @@ fn sleepers(duration: &str) -> usize {
         .filter(|p| std::fs::read(p.path().join("cmdline")).is_ok_and(|c| c == wanted.as_bytes()))
         .count()
 }
+
+#[test]
+fn a_scratch_directory_holds_tmp_and_the_home_directory() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("scratch");
+    std::fs::create_dir(&path).unwrap();
+    let (exit, output) = Attempt::new("echo t > /tmp/t; echo h > ~/h")
+        .with(|spec| spec.scratch = Some(path.clone()))
+        .run();
+    assert_eq!(exit.outcome, Outcome::Exited { code: 0 }, "{output}");
+    assert_eq!(std::fs::read_to_string(path.join("tmp/t")).unwrap(), "t\n");
+    assert_eq!(std::fs::read_to_string(path.join("home/h")).unwrap(), "h\n");
+}

@@ -53,86 +53,9 @@ fn the_program_inside() {
         return;
     }
     println!();
-    let file = c"probe-file".as_ptr() as i64;
-    let setuid = 0o4755;
-    call("keyctl", libc::SYS_keyctl, [0; 5]);
-    call("add_key", libc::SYS_add_key, [0; 5]);
-    call("bpf", libc::SYS_bpf, [0; 5]);
-    call("io_uring_setup", libc::SYS_io_uring_setup, [1, 0, 0, 0, 0]);
-    call("userfaultfd", libc::SYS_userfaultfd, [0; 5]);
-    call("perf_event_open", libc::SYS_perf_event_open, [0; 5]);
-    call("ptrace", libc::SYS_ptrace, [0; 5]);
-    call("process_vm_readv", libc::SYS_process_vm_readv, [1, 0, 0, 0, 0]);
-    call("mount", libc::SYS_mount, [0; 5]);
-    call("fsopen", libc::SYS_fsopen, [0; 5]);
-    call("open_by_handle_at", libc::SYS_open_by_handle_at, [0; 5]);
-    call(
-        "unshare-user",
-        libc::SYS_unshare,
-        [i64::from(libc::CLONE_NEWUSER), 0, 0, 0, 0],
-    );
-    call(
-        "clone-user",
-        libc::SYS_clone,
-        [i64::from(libc::CLONE_NEWUSER | libc::SIGCHLD), 0, 0, 0, 0],
-    );
-    call(
-        "personality-no-random",
-        libc::SYS_personality,
-        [0x0004_0000, 0, 0, 0, 0],
-    );
-    for (name, family) in [
-        ("vsock", 40),
-        ("alg", 38),
-        ("packet", 17),
-        ("bluetooth", 31),
-        ("can", 29),
-        ("xdp", 44),
-    ] {
-        call(name, libc::SYS_socket, [family, i64::from(libc::SOCK_DGRAM), 0, 0, 0]);
-    }
-    call("inet-raw", libc::SYS_socket, [2, 3, 1, 0, 0]);
-    call("tiocsti", libc::SYS_ioctl, [0, 0x5412, 0, 0, 0]);
-    call("tiocsti-high-bit", libc::SYS_ioctl, [0, 0x1_0000_5412, 0, 0, 0]);
-    call(
-        "openat-setuid",
-        libc::SYS_openat,
-        [-100, file, i64::from(libc::O_CREAT | libc::O_WRONLY), setuid, 0],
-    );
-    call("fchmodat-setuid", libc::SYS_fchmodat, [-100, file, setuid, 0, 0]);
-    call("fchmodat2-setuid", 452, [-100, file, setuid, 0, 0]);
-    call("fchmod-setgid", libc::SYS_fchmod, [1, 0o2755, 0, 0, 0]);
-    call("mknodat-setuid", libc::SYS_mknodat, [-100, file, 0o104_755, 0, 0]);
-    call("clone3", libc::SYS_clone3, [0; 5]);
-    call("openat2", libc::SYS_openat2, [0; 5]);
-    call("unknown", 999, [0; 5]);
-    #[cfg(target_arch = "x86_64")]
-    {
-        call("x32-getpid", 0x4000_0000 | 39, [0; 5]);
-        call(
-            "open-setuid",
-            libc::SYS_open,
-            [file, i64::from(libc::O_CREAT), setuid, 0, 0],
-        );
-        call("creat-setuid", libc::SYS_creat, [file, setuid, 0, 0, 0]);
-        call("chmod-setuid", libc::SYS_chmod, [file, setuid, 0, 0, 0]);
-        call("iopl", libc::SYS_iopl, [3, 0, 0, 0, 0]);
-    }
-    call(
-        "ok-openat",
-        libc::SYS_openat,
-        [-100, file, i64::from(libc::O_CREAT | libc::O_WRONLY), 0o644, 0],
-    );
-    call(
-        "ok-mknodat",
-        libc::SYS_mknodat,
-        [-100, c"fifo".as_ptr() as i64, 0o010_644, 0, 0],
-    );
-    call("ok-unix", libc::SYS_socket, [1, i64::from(libc::SOCK_STREAM), 0, 0, 0]);
-    call("ok-inet", libc::SYS_socket, [2, i64::from(libc::SOCK_STREAM), 0, 0, 0]);
-    call("ok-netlink", libc::SYS_socket, [16, i64::from(libc::SOCK_RAW), 0, 0, 0]);
-    call("ok-personality", libc::SYS_personality, [0xffff_ffff, 0, 0, 0, 0]);
-    std::thread::spawn(|| println!("PROBE ok-thread=0")).join().unwrap();
+    far_calls();
+    set_id_calls();
+    ordinary_calls();
     if let Ok(name) = std::env::var("ABSTRACT") {
         let address = SocketAddr::from_abstract_name(name).unwrap();
         let errno = UnixStream::connect_addr(&address)
@@ -180,4 +103,97 @@ fn abstract_sockets_of_the_host_are_out_of_reach() {
         });
         assert_eq!(results["abstract"], expected, "{network:?}");
     }
+}
+
+/// Calls that reach beyond the job, and calls that must look as if they did not exist.
+fn far_calls() {
+    call("keyctl", libc::SYS_keyctl, [0; 5]);
+    call("add_key", libc::SYS_add_key, [0; 5]);
+    call("bpf", libc::SYS_bpf, [0; 5]);
+    call("io_uring_setup", libc::SYS_io_uring_setup, [1, 0, 0, 0, 0]);
+    call("userfaultfd", libc::SYS_userfaultfd, [0; 5]);
+    call("perf_event_open", libc::SYS_perf_event_open, [0; 5]);
+    call("ptrace", libc::SYS_ptrace, [0; 5]);
+    call("process_vm_readv", libc::SYS_process_vm_readv, [1, 0, 0, 0, 0]);
+    call("mount", libc::SYS_mount, [0; 5]);
+    call("fsopen", libc::SYS_fsopen, [0; 5]);
+    call("open_by_handle_at", libc::SYS_open_by_handle_at, [0; 5]);
+    call(
+        "unshare-user",
+        libc::SYS_unshare,
+        [i64::from(libc::CLONE_NEWUSER), 0, 0, 0, 0],
+    );
+    call(
+        "clone-user",
+        libc::SYS_clone,
+        [i64::from(libc::CLONE_NEWUSER | libc::SIGCHLD), 0, 0, 0, 0],
+    );
+    call(
+        "personality-no-random",
+        libc::SYS_personality,
+        [0x0004_0000, 0, 0, 0, 0],
+    );
+    for (name, family) in [
+        ("vsock", 40),
+        ("alg", 38),
+        ("packet", 17),
+        ("bluetooth", 31),
+        ("can", 29),
+        ("xdp", 44),
+    ] {
+        call(name, libc::SYS_socket, [family, i64::from(libc::SOCK_DGRAM), 0, 0, 0]);
+    }
+    call("inet-raw", libc::SYS_socket, [2, 3, 1, 0, 0]);
+    call("tiocsti", libc::SYS_ioctl, [0, 0x5412, 0, 0, 0]);
+    call("tiocsti-high-bit", libc::SYS_ioctl, [0, 0x1_0000_5412, 0, 0, 0]);
+    call("clone3", libc::SYS_clone3, [0; 5]);
+    call("openat2", libc::SYS_openat2, [0; 5]);
+    call("unknown", 999, [0; 5]);
+}
+
+/// All ways to give a file a set-id bit, and what only the oldest architecture has.
+fn set_id_calls() {
+    let file = c"probe-file".as_ptr() as i64;
+    let setuid = 0o4755;
+    call(
+        "openat-setuid",
+        libc::SYS_openat,
+        [-100, file, i64::from(libc::O_CREAT | libc::O_WRONLY), setuid, 0],
+    );
+    call("fchmodat-setuid", libc::SYS_fchmodat, [-100, file, setuid, 0, 0]);
+    call("fchmodat2-setuid", 452, [-100, file, setuid, 0, 0]);
+    call("fchmod-setgid", libc::SYS_fchmod, [1, 0o2755, 0, 0, 0]);
+    call("mknodat-setuid", libc::SYS_mknodat, [-100, file, 0o104_755, 0, 0]);
+    #[cfg(target_arch = "x86_64")]
+    {
+        call("x32-getpid", 0x4000_0000 | 39, [0; 5]);
+        call(
+            "open-setuid",
+            libc::SYS_open,
+            [file, i64::from(libc::O_CREAT), setuid, 0, 0],
+        );
+        call("creat-setuid", libc::SYS_creat, [file, setuid, 0, 0, 0]);
+        call("chmod-setuid", libc::SYS_chmod, [file, setuid, 0, 0, 0]);
+        call("iopl", libc::SYS_iopl, [3, 0, 0, 0, 0]);
+    }
+}
+
+/// Calls beside them that must work.
+fn ordinary_calls() {
+    let file = c"probe-file".as_ptr() as i64;
+    call(
+        "ok-openat",
+        libc::SYS_openat,
+        [-100, file, i64::from(libc::O_CREAT | libc::O_WRONLY), 0o644, 0],
+    );
+    call(
+        "ok-mknodat",
+        libc::SYS_mknodat,
+        [-100, c"fifo".as_ptr() as i64, 0o010_644, 0, 0],
+    );
+    call("ok-unix", libc::SYS_socket, [1, i64::from(libc::SOCK_STREAM), 0, 0, 0]);
+    call("ok-inet", libc::SYS_socket, [2, i64::from(libc::SOCK_STREAM), 0, 0, 0]);
+    call("ok-netlink", libc::SYS_socket, [16, i64::from(libc::SOCK_RAW), 0, 0, 0]);
+    call("ok-personality", libc::SYS_personality, [0xffff_ffff, 0, 0, 0, 0]);
+    std::thread::spawn(|| println!("PROBE ok-thread=0")).join().unwrap();
 }
