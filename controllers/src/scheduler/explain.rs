@@ -70,18 +70,16 @@ impl Explainer {
         self.waiters.retain(|key, _| seen.contains(key));
     }
 
-    /// Tells those who have waited long enough. What fails is told the next time.
-    pub(super) async fn tell(&mut self, world: &World) {
-        let mut left = AT_ONCE;
+    /// What is to be told now, to those who have waited long enough. It counts as told: should it fail, it is told
+    /// again when these words may be replaced.
+    pub(super) fn due(&mut self, world: &World) -> Vec<Telling> {
+        let mut due = Vec::new();
         for key in &self.order {
-            let Some(waiter) = self
-                .waiters
-                .get_mut(key)
-                .filter(|waiter| waiter.since.elapsed() >= PATIENCE)
-            else {
+            let patient = |waiter: &&mut Waiter| waiter.since.elapsed() >= PATIENCE;
+            let Some(waiter) = self.waiters.get_mut(key).filter(patient) else {
                 continue;
             };
-            if left == 0 || waiter.told.as_ref().is_some_and(|(at, _)| at.elapsed() < STAY) {
+            if due.len() == AT_ONCE || waiter.told.as_ref().is_some_and(|(at, _)| at.elapsed() < STAY) {
                 continue;
             }
             let Some(job) = world.jobs.get(key).filter(|job| job.spec.node_name.is_none()) else {
@@ -93,11 +91,36 @@ impl Explainer {
             if waiter.told.as_ref().is_some_and(|(_, told)| *told == message) {
                 continue;
             }
-            left -= 1;
-            match write(world, &job, reason, &message).await {
-                Ok(()) => waiter.told = Some((Instant::now(), message)),
-                Err(error) => tracing::debug!(%key, %error, "could not say why the job waits"),
-            }
+            waiter.told = Some((Instant::now(), message.clone()));
+            due.push(Telling { job, reason, message });
+        }
+        due
+    }
+}
+
+/// Words for one job.
+#[derive(Debug)]
+pub(super) struct Telling {
+    job: Arc<Job>,
+    reason: &'static str,
+    message: String,
+}
+
+impl Telling {
+    /// Writes them down.
+    pub(super) async fn write(self, world: &World) {
+        let Self { job, reason, message } = self;
+        let old = job.status.clone().unwrap_or_default();
+        let mut new = old.clone();
+        let wanted = Wanted {
+            kind: SCHEDULED,
+            truth: Truth::False,
+            reason,
+            message,
+        };
+        condition::set(&mut new.conditions, wanted, job.metadata.generation, Timestamp::now());
+        if let Err(error) = world.jobs.patch_status(&job, &old, &new).await {
+            tracing::debug!(key = %Key::of(&*job), %error, "could not say why the job waits");
         }
     }
 }
@@ -116,17 +139,4 @@ fn why(
         }
     }
     reasons.get(shape).map(|message| ("Unschedulable", message.clone()))
-}
-
-async fn write(world: &World, job: &Job, reason: &'static str, message: &str) -> Result<(), crate::runtime::ApiError> {
-    let old = job.status.clone().unwrap_or_default();
-    let mut new = old.clone();
-    let wanted = Wanted {
-        kind: SCHEDULED,
-        truth: Truth::False,
-        reason,
-        message: message.to_owned(),
-    };
-    condition::set(&mut new.conditions, wanted, job.metadata.generation, Timestamp::now());
-    world.jobs.patch_status(job, &old, &new).await
 }

@@ -70,6 +70,7 @@ impl Scheduler {
     /// Runs for ever. Being dropped drops bindings under way, which is what a crash does.
     pub async fn run(&self) {
         let mut binding = FuturesUnordered::new();
+        let mut telling = FuturesUnordered::new();
         let mut explainer = Explainer::default();
         let mut tick = tokio::time::interval(EXPLAIN);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -80,11 +81,12 @@ impl Scheduler {
                     (key, node, result)
                 });
             }
-            // Every arm is cancel-safe: a wake-up is kept by `Notify`, ticks by the interval, bindings are only polled.
+            // Every arm is cancel-safe: a wake-up is kept by `Notify`, ticks by the interval, the others are only polled.
             tokio::select! {
                 () = self.wake.notified() => {}
                 Some((key, node, result)) = binding.next() => self.bound(&key, &node, &result),
-                _ = tick.tick() => explainer.tell(&self.world).await,
+                _ = tick.tick() => telling.extend(explainer.due(&self.world).into_iter().map(|due| due.write(&self.world))),
+                Some(()) = telling.next() => {}
             }
         }
     }
