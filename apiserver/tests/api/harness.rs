@@ -1,0 +1,98 @@
+//! A server on a free port in a directory of its own, on either store.
+
+use std::path::PathBuf;
+
+use breakbulk_apiserver::{Config, StoreConfig, build};
+use breakbulk_store::testing::EtcdServer;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Which store it runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    Embedded,
+    Etcd,
+}
+
+/// A running server; [`TestServer::stop`] ends it.
+pub(crate) struct TestServer {
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) url: String,
+    dir: TempDir,
+    config: Config,
+    shutdown: CancellationToken,
+    serving: JoinHandle<()>,
+    _etcd: Option<EtcdServer>,
+}
+
+impl TestServer {
+    pub(crate) async fn start(on: On) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::embedded("127.0.0.1:0".parse().unwrap(), dir.path());
+        let etcd = match on {
+            On::Embedded => None,
+            On::Etcd => {
+                let etcd = EtcdServer::start().await.unwrap();
+                config.store = StoreConfig::Etcd { endpoints: vec![etcd.endpoint()], tls: None };
+                Some(etcd)
+            }
+        };
+        let (url, shutdown, serving) = serve(&config).await;
+        Self { kubeconfig: dir.path().join("kubeconfig"), url, dir, config, shutdown, serving, _etcd: etcd }
+    }
+
+    /// The same server again, over the same files.
+    pub(crate) async fn restart(&mut self) {
+        self.shutdown.cancel();
+        (&mut self.serving).await.unwrap();
+        (self.url, self.shutdown, self.serving) = serve(&self.config).await;
+    }
+
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.serving.await.unwrap();
+        drop(self.dir);
+    }
+
+    /// The administrator.
+    pub(crate) async fn client(&self) -> kube::Client {
+        client(&std::fs::read_to_string(&self.kubeconfig).unwrap()).await
+    }
+
+    /// Somebody else.
+    pub(crate) async fn client_of(&self, user: &str, groups: &[&str]) -> kube::Client {
+        let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
+        let authority = breakbulk_apiserver::pki::Authority::open(&self.config.pki_dir).unwrap();
+        let credential = authority.client(user, &groups).unwrap();
+        let text =
+            breakbulk_apiserver::kubeconfig::text(&self.url, authority.certificate_pem(), user, &credential);
+        client(&text).await
+    }
+}
+
+async fn serve(config: &Config) -> (String, CancellationToken, JoinHandle<()>) {
+    let server = build(config.clone()).await.unwrap();
+    let shutdown = CancellationToken::new();
+    let url = server.url().to_owned();
+    let serving = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { server.serve(shutdown).await.unwrap() }
+    });
+    (url, shutdown, serving)
+}
+
+async fn client(kubeconfig: &str) -> kube::Client {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    kube::Client::try_from(config).unwrap()
+}
+
+/// The Status of a refused request.
+pub(crate) fn refusal<T: std::fmt::Debug>(answer: kube::Result<T>) -> (u16, String, String) {
+    match answer.unwrap_err() {
+        kube::Error::Api(status) => (status.code, status.reason.clone(), status.message.clone()),
+        other => panic!("not a Status: {other}"),
+    }
+}
