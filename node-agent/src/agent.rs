@@ -97,6 +97,9 @@ pub async fn build(config: Config) -> Result<Built, BuildError> {
     // Nothing was started in them: the claim that made them is ended by what the API server knows of it.
     scan.unreadable.iter().for_each(|path| cleaner.discard(path));
     let capacity = Amount::of_machine(config.capacity);
+    let host = probe(&shim, &config.data_dir)
+        .await
+        .map_err(system("try the sandbox out"))?;
     let heartbeat = Heartbeat {
         // A client of its own has connections of its own.
         client: config.server.client().await?,
@@ -105,6 +108,7 @@ pub async fn build(config: Config) -> Result<Built, BuildError> {
             labels: config.labels,
             capacity,
             boot: boot.clone(),
+            host,
         },
         times: config.lease,
         fence: Arc::clone(&fence),
@@ -177,6 +181,19 @@ impl Built {
         }
         failed.map_or(Ok(()), |error| Err(ServeError::Task(error)))
     }
+}
+
+/// Tries out what this machine can do, in a directory of its own.
+async fn probe(shim: &Path, data_dir: &Path) -> std::io::Result<breakbulk_sandbox::HostReport> {
+    let (shim, dir) = (shim.to_owned(), data_dir.join("probe"));
+    let tried = tokio::task::spawn_blocking(move || {
+        breakbulk_sandbox::remove_workspace(&dir).map_err(|error| error.source)?;
+        std::fs::create_dir(&dir)?;
+        let report = breakbulk_sandbox::probe(&shim, &dir, None);
+        breakbulk_sandbox::remove_workspace(&dir).map_err(|error| error.source)?;
+        Ok(report)
+    });
+    tried.await.expect("trying the sandbox out does not panic")
 }
 
 fn find_shim(given: Option<&Path>) -> Result<PathBuf, BuildError> {

@@ -351,14 +351,16 @@ impl Dispatch {
         self.tasks.spawn(async move {
             let look = async {
                 let mut backoff = Backoff::new();
-                loop {
+                let mut refusals = 0;
+                while refusals < report::REFUSALS {
                     match report::request(api.get_opt(&name)).await {
                         Ok(job) => return job.is_none_or(|job| job.metadata.uid.as_deref() != Some(&uid)),
-                        // The server refuses a node what is not its own, and says so also of a Job that is gone.
-                        Err(Fault::NotFound | Fault::Refused(_)) => return true,
-                        Err(_) => backoff.wait().await,
+                        Err(Fault::NotFound) => return true,
+                        Err(fault) => refusals += u32::from(matches!(fault, Fault::Forbidden(_))),
                     }
+                    backoff.wait().await;
                 }
+                true
             };
             let gone = shutdown.run_until_cancelled(look).await.unwrap_or(false);
             Ended::Looked(uid, gone)

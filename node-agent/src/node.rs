@@ -9,6 +9,8 @@ use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeCondition, NodeStatus, N
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
 
+use breakbulk_sandbox::{HostReport, Support};
+
 use crate::boot::BootId;
 use crate::capacity::Amount;
 
@@ -24,6 +26,8 @@ pub(crate) struct Machine {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) capacity: Amount,
     pub(crate) boot: BootId,
+    /// What the machine can do to keep jobs apart, as it was tried out.
+    pub(crate) host: HostReport,
 }
 
 impl Machine {
@@ -50,14 +54,14 @@ impl Machine {
 
     /// The Node's status. `ready_since` is when it last became ready.
     pub(crate) fn status(&self, ready_since: Timestamp, now: Timestamp) -> NodeStatus {
-        let ready = NodeCondition {
-            type_: "Ready".to_owned(),
-            status: "True".to_owned(),
-            reason: Some("AgentReady".to_owned()),
-            message: Some("the node agent takes jobs".to_owned()),
+        let conditions = self.conditions().map(|(kind, holds, reason, message)| NodeCondition {
+            type_: kind.to_owned(),
+            status: if holds { "True" } else { "False" }.to_owned(),
+            reason: Some(reason.to_owned()),
+            message: Some(message),
             last_heartbeat_time: Some(Time(now)),
             last_transition_time: Some(Time(ready_since)),
-        };
+        });
         NodeStatus {
             addresses: Some(vec![NodeAddress {
                 type_: "Hostname".to_owned(),
@@ -65,10 +69,49 @@ impl Machine {
             }]),
             capacity: Some(self.resources()),
             allocatable: Some(self.resources()),
-            conditions: Some(vec![ready]),
+            conditions: Some(conditions.into()),
             node_info: Some(self.info()),
             ..NodeStatus::default()
         }
+    }
+
+    /// Type, whether it holds, reason, message.
+    fn conditions(&self) -> [(&'static str, bool, &'static str, String); 3] {
+        let ready = match &self.host.sandbox {
+            Support::Works => ("Ready", true, "AgentReady", "the node agent takes jobs".to_owned()),
+            Support::Fails { error } => (
+                "Ready",
+                false,
+                "NoSandbox",
+                format!("no job can be started here: {error}"),
+            ),
+        };
+        let missing: Vec<_> = self.host.missing.iter().map(|layer| format!("{layer:?}")).collect();
+        let full = if missing.is_empty() {
+            (
+                "SandboxFull",
+                true,
+                "AllLayers",
+                "every layer of the sandbox is there".to_owned(),
+            )
+        } else {
+            (
+                "SandboxFull",
+                false,
+                "LayersMissing",
+                format!("this machine lacks {}", missing.join(", ")),
+            )
+        };
+        let network = match &self.host.private_network {
+            Support::Works => (
+                "PrivateNetwork",
+                true,
+                "Works",
+                "a job can have a network of its own".to_owned(),
+            ),
+            Support::Fails { error } => ("PrivateNetwork", false, "Fails", error.clone()),
+        };
+        [ready, full, network]
     }
 
     fn resources(&self) -> BTreeMap<String, Quantity> {
@@ -115,7 +158,7 @@ pub(crate) fn lease(node: &Node, duration: std::time::Duration, now: Timestamp) 
         ..OwnerReference::default()
     };
     // Whole seconds is all a Lease can say; never less than one.
-    let seconds = i32::try_from(duration.as_secs_f64().ceil() as i64).unwrap_or(i32::MAX);
+    let seconds = i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
     Lease {
         metadata: ObjectMeta {
             name: Some(name.clone()),
@@ -169,11 +212,28 @@ mod tests {
                 jobs: 8,
             },
             boot: BootId::read(Some("boot-1")).unwrap(),
+            host: HostReport {
+                root: true,
+                sandbox: Support::Works,
+                private_network: Support::Fails { error: "no".to_owned() },
+                layers: std::collections::BTreeSet::new(),
+                missing: [breakbulk_sandbox::Layer::Landlock].into(),
+            },
         };
         let labels = machine.labels();
         assert_eq!(labels["pool"], "big");
         assert_eq!(labels[labels::HOSTNAME], "n1");
         let status = machine.status(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        let conditions = status.conditions.unwrap();
+        let said: Vec<_> = conditions
+            .iter()
+            .map(|c| (c.type_.as_str(), c.status.as_str()))
+            .collect();
+        assert_eq!(
+            said,
+            [("Ready", "True"), ("SandboxFull", "False"), ("PrivateNetwork", "False")]
+        );
+        assert_eq!(conditions[1].message.as_deref(), Some("this machine lacks Landlock"));
         let capacity = status.capacity.unwrap();
         assert_eq!(capacity["cpu"].0, "1500m");
         assert_eq!(capacity["memory"].0, "1048576Ki");

@@ -115,7 +115,7 @@ impl Claimant<'_> {
         loop {
             match read(self.client, claim).await {
                 Ok(job) => return job,
-                Err(Fault::NotFound) => return None,
+                Err(Fault::NotFound | Fault::Forbidden(_)) => return None,
                 Err(_) => backoff.wait().await,
             }
         }

@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// How often a write that the server calls wrong is tried: what it refused may have been changed in between.
-const REFUSALS: u32 = 5;
+pub(crate) const REFUSALS: u32 = 5;
 
 /// What became of a write.
 #[derive(Debug)]
@@ -39,6 +39,9 @@ pub(crate) enum Fault {
     Conflict,
     /// There is no such object.
     NotFound,
+    /// The object is none of ours. The server says so also of one that is gone: it does not tell a node what it
+    /// may not know.
+    Forbidden(String),
     /// The request is wrong, and will be wrong again.
     Refused(String),
     /// It may work later.
@@ -51,7 +54,8 @@ impl Fault {
             kube::Error::Api(status) => match status.code {
                 404 | 410 => Self::NotFound,
                 409 => Self::Conflict,
-                400 | 403 | 405 | 413 | 415 | 422 => Self::Refused(status.message.clone()),
+                403 => Self::Forbidden(status.message.clone()),
+                400 | 405 | 413 | 415 | 422 => Self::Refused(status.message.clone()),
                 _ => Self::Later(status.message.clone()),
             },
             other => Self::Later(other.to_string()),
@@ -80,6 +84,7 @@ impl std::fmt::Display for Fault {
         match self {
             Self::Conflict => f.write_str("the object has changed"),
             Self::NotFound => f.write_str("there is no such object"),
+            Self::Forbidden(message) => write!(f, "forbidden: {message}"),
             Self::Refused(message) => write!(f, "refused: {message}"),
             Self::Later(message) => f.write_str(message),
         }
@@ -127,9 +132,11 @@ pub(crate) async fn update(
             Some(job) => job,
             None => match read(client, claim).await {
                 Ok(Some(job)) => job,
-                // The server refuses a node what is not its own, and says so also of a Job that is gone.
-                Ok(None) | Err(Fault::NotFound | Fault::Refused(_)) => return Written::Gone,
+                Ok(None) | Err(Fault::NotFound) => return Written::Gone,
+                // A server that has not heard of the binding yet says so too; it is asked more than once.
+                Err(Fault::Forbidden(_)) if refusals >= REFUSALS => return Written::Gone,
                 Err(fault) => {
+                    refusals += u32::from(matches!(fault, Fault::Forbidden(_)));
                     tracing::warn!(?claim, %fault, "cannot read the job; trying again");
                     backoff.wait().await;
                     continue;
@@ -150,9 +157,11 @@ pub(crate) async fn update(
             Ok(job) => return Written::Yes(Box::new(job)),
             Err(Fault::Conflict) => continue,
             Err(Fault::NotFound) => return Written::Gone,
-            Err(Fault::Refused(message)) if refusals >= REFUSALS => return Written::Refused(message),
+            Err(Fault::Refused(message) | Fault::Forbidden(message)) if refusals >= REFUSALS => {
+                return Written::Refused(message);
+            }
             Err(fault) => {
-                refusals += u32::from(matches!(fault, Fault::Refused(_)));
+                refusals += u32::from(matches!(fault, Fault::Refused(_) | Fault::Forbidden(_)));
                 tracing::warn!(?claim, %fault, "cannot write the job's status; trying again");
                 backoff.wait().await;
             }
