@@ -44,6 +44,7 @@ struct Wiring {
     world: Arc<World>,
     queues: Queues,
     pipelines: Arc<pipeline::Controller>,
+    runs: Arc<pipeline_run::Controller>,
     groups: Arc<concurrency_group::Controller>,
     scheduler: Arc<Scheduler>,
     collector: Arc<garbage_collector::Controller>,
@@ -69,6 +70,7 @@ impl Wired {
         let garbage = Arc::clone(&queues.garbage);
         let wiring = Arc::new(Wiring {
             pipelines: Arc::new(pipeline::Controller::new(Arc::clone(world))),
+            runs: Arc::new(pipeline_run::Controller::new(Arc::clone(world))),
             groups: Arc::new(concurrency_group::Controller::new(Arc::clone(world))),
             scheduler: Arc::new(Scheduler::new(Arc::clone(world))),
             collector: Arc::new(garbage_collector::Controller::new(
@@ -108,7 +110,7 @@ impl Wired {
                 ));
             };
         }
-        row!(runs, AT_ONCE, Arc::new(pipeline_run::Controller::new(world())));
+        row!(runs, AT_ONCE, Arc::clone(&wired.runs));
         row!(pipelines, AT_ONCE, Arc::clone(&wired.pipelines));
         row!(jobs, AT_ONCE, Arc::new(job::Controller::new(world(), beats())));
         row!(groups, AT_ONCE, Arc::clone(&wired.groups));
@@ -190,6 +192,7 @@ impl Wiring {
 
     fn repository_changed(&self, change: &Change<'_, GitRepository>) {
         self.queues.repositories.add(change.key.clone());
+        self.runs.repository_changed(change.key, &self.queues.runs);
         if change.old.is_none() || change.new.is_none() {
             self.pipelines.repository_changed(change.key, &self.queues.pipelines);
         }

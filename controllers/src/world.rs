@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node, Secret};
 use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::config::Settings;
@@ -19,6 +20,9 @@ pub const NODE_LEASES: &str = "kube-node-lease";
 
 /// How long the server keeps a watch open before we ask again. Below the client's own limit of 295 s.
 const WATCH_SECONDS: u32 = 280;
+
+/// How many Jobs are created at the same time: enough to fill the server's group commit.
+const CREATING: usize = 16;
 
 /// Everything that reconcilers read and write through.
 pub struct World {
@@ -48,6 +52,8 @@ pub struct World {
     pub secrets: Store<Secret>,
     /// Jobs by the run they belong to.
     pub jobs_by_run: Arc<Index<Job>>,
+    /// How many Jobs are being created at the same time, by all runs together: each is a connection of its own.
+    pub creating: Semaphore,
     recorder: Recorder,
 }
 
@@ -81,6 +87,7 @@ impl World {
             namespaces: Store::new(client.clone(), Arc::new(Cache::default())),
             secrets: Store::new(client.clone(), Arc::new(Cache::default())),
             jobs_by_run: Arc::new(Index::new(run_of)),
+            creating: Semaphore::new(CREATING),
             recorder,
             client,
             settings,

@@ -27,11 +27,15 @@ use crate::world::World;
 /// How often a repository is looked at that does not say.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// When a repository is to be looked at again; another generation or uid is due at once.
+/// On a repository: any new value asks for a look at once.
+pub const REQUESTED: &str = "breakbulk.dev/look-requested";
+
+/// When a repository is to be looked at again; another generation, uid or request is due at once.
 #[derive(Debug)]
 struct Due {
     generation: Option<i64>,
     uid: Option<String>,
+    requested: Option<String>,
     at: Instant,
 }
 
@@ -70,10 +74,11 @@ impl Controller {
             return Ok(Next::OnChange);
         };
         let (generation, uid) = (repository.metadata.generation, repository.uid());
+        let requested = repository.annotations().get(REQUESTED).cloned();
         if let Some(due) = self
             .lock()
             .get(&key)
-            .filter(|due| due.generation == generation && due.uid == uid)
+            .filter(|due| due.generation == generation && due.uid == uid && due.requested == requested)
         {
             let left = due.at.saturating_duration_since(Instant::now());
             if !left.is_zero() {
@@ -91,6 +96,7 @@ impl Controller {
             Due {
                 generation,
                 uid,
+                requested,
                 at: Instant::now() + interval,
             },
         );

@@ -16,7 +16,7 @@ use crate::concurrency_group;
 use crate::runtime::{ApiError, Key};
 use crate::world::World;
 
-/// How many Jobs of one run are created at the same time: enough to fill the server's group commit.
+/// How many Jobs of one run are created at the same time; the world has a bound for all runs together.
 const AT_ONCE: usize = 16;
 
 /// Jobs that cannot be created, by the name of their entry, with the reason and the words for it.
@@ -58,6 +58,8 @@ async fn groups(world: &World, run: &PipelineRun, create: &[(String, Job)]) -> R
 
 /// Creates one Job. `Some`: it cannot be, for this reason.
 async fn create(world: &World, run: &PipelineRun, job: &Job) -> Result<Option<(&'static str, String)>, ApiError> {
+    // Never closed: the world outlives its reconcilers.
+    let _permit = world.creating.acquire().await;
     let error = match world.jobs.create(job).await {
         Ok(_) => return Ok(None),
         Err(error) => error,

@@ -18,7 +18,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ use tokio::time::Instant;
 use self::job_object::RenderError;
 use self::resolve::Resolution;
 use crate::concurrency_group;
-use crate::runtime::{ApiError, Key, Next};
+use crate::runtime::{ApiError, Key, Next, Queue};
 use crate::world::World;
 
 /// Progress of the jobs is written at most this often. What matters (start, end, waiting) is written at once; who
@@ -50,6 +50,8 @@ pub struct Controller {
     world: Arc<World>,
     /// When the status of a run was last written: a bound on how often, nothing more. Entries go with their runs.
     written: Mutex<HashMap<Key, Instant>>,
+    /// Runs that wait for something they refer to.
+    resolving: Mutex<HashSet<Key>>,
 }
 
 impl Controller {
@@ -58,7 +60,15 @@ impl Controller {
         Self {
             world,
             written: Mutex::default(),
+            resolving: Mutex::default(),
         }
+    }
+
+    /// Asks to look at the runs that may wait for a repository of this namespace.
+    pub fn repository_changed(&self, repository: &Key, queue: &Queue) {
+        let resolving = self.resolving.lock().unwrap_or_else(PoisonError::into_inner);
+        let near = resolving.iter().filter(|run| run.namespace == repository.namespace);
+        near.for_each(|run| queue.add(run.clone()));
     }
 
     /// Moves one run on.
@@ -73,14 +83,28 @@ impl Controller {
             .filter(|run| run.metadata.deletion_timestamp.is_none());
         let Some(run) = run.filter(|run| !is_ended(run)) else {
             self.lock().remove(&key);
+            self.resolving
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&key);
             return Ok(Next::OnChange);
         };
         let run = match run.status.as_ref().and_then(|status| status.pipeline_spec.as_ref()) {
             Some(_) => run,
-            None => match self.resolve(&self.labelled(run).await?).await? {
-                Some(run) => run,
-                None => return Ok(Next::After(PATIENCE)),
-            },
+            None => {
+                let resolved = self.resolve(&self.labelled(run).await?).await?;
+                let mut resolving = self.resolving.lock().unwrap_or_else(PoisonError::into_inner);
+                match resolved {
+                    Some(run) => {
+                        resolving.remove(&key);
+                        run
+                    }
+                    None => {
+                        resolving.insert(key);
+                        return Ok(Next::After(PATIENCE));
+                    }
+                }
+            }
         };
         self.carry_on(run).await
     }

@@ -30,9 +30,9 @@ use crate::concurrency_group;
 use crate::runtime::{ApiError, Change, Key};
 use crate::world::World;
 
-/// How many bindings are under way at the same time: enough to fill the server's group commit, few enough to stop
-/// soon when leadership is lost.
-const AT_ONCE: usize = 64;
+/// How many bindings are under way at the same time: enough to fill the server's group commit, and each a connection
+/// of its own.
+const AT_ONCE: usize = 16;
 
 /// How often it is looked whether something has to be explained.
 const EXPLAIN: Duration = Duration::from_millis(500);
