@@ -207,6 +207,9 @@ fn build_tree(spec: &Spec, identity: Identity, sources: Sources) -> Result<File,
     mounts::proc()?;
     mounts::temporary(sources.scratch, size).at(Step::Temporary)?;
     for (path, tree) in sources.exposed {
+        if mounts::is_system(&path) {
+            continue;
+        }
         let inside = path.strip_prefix("/").unwrap_or(&path);
         tree.attach(inside, Access::ReadOnly).at_path(Step::Expose, &path)?;
     }

@@ -209,6 +209,11 @@ pub(crate) fn system() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether a path is part of the system that every script sees anyway.
+pub(crate) fn is_system(path: &Path) -> bool {
+    SYSTEM.iter().any(|name| path.starts_with(Path::new("/").join(name)))
+}
+
 /// `/etc`, made up but for a few pieces of the host's.
 pub(crate) fn etc(hostname: &str, network: Names) -> io::Result<()> {
     fs::create_dir("etc")?;

@@ -255,7 +255,8 @@ impl Watch<'_> {
                 }
                 true
             }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => true,
+            // An init that ended before it had read all orders is told by one reset, ahead of its last report.
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => true,
             Err(_) => false,
         }
     }

@@ -142,3 +142,33 @@ fn a_scratch_directory_holds_tmp_and_the_home_directory() {
     assert_eq!(std::fs::read_to_string(path.join("tmp/t")).unwrap(), "t\n");
     assert_eq!(std::fs::read_to_string(path.join("home/h")).unwrap(), "h\n");
 }
+
+#[test]
+fn exposed_paths_are_where_they_are_on_the_host_and_read_only() {
+    let host = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(host.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(host.path().join("tool"), "a tool\n").unwrap();
+    let path = host.path().to_owned();
+    let script = format!(
+        "cat {0}/tool; test -e /usr/bin/env; ! touch {0}/x 2>/dev/null",
+        path.display()
+    );
+    let (exit, output) = Attempt::new(&script)
+        .with(|spec| spec.expose = vec![path.clone(), "/usr/bin/env".into()])
+        .run();
+    assert_eq!(
+        (exit.outcome, output.as_str()),
+        (Outcome::Exited { code: 0 }, "a tool\n")
+    );
+    let (exit, _) = Attempt::new("true")
+        .with(|spec| spec.expose = vec!["/nonexistent/tool".into()])
+        .run();
+    let Outcome::SetupFailed {
+        step: Step::Sources,
+        error,
+    } = exit.outcome
+    else {
+        panic!("{:?}", exit.outcome)
+    };
+    assert!(error.contains("/nonexistent/tool"), "{error}");
+}
