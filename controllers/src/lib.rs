@@ -18,6 +18,7 @@
 //! share one [`world`]: one watch and one cache per kind. Any of them may be killed between any two of its writes.
 
 pub mod catalog;
+pub mod command;
 pub mod concurrency_group;
 pub mod config;
 pub mod garbage_collector;

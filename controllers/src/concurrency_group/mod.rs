@@ -6,7 +6,9 @@
 
 mod plan;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use breakbulk_schemas::concurrency_group::{ConcurrencyGroup, ConcurrencyGroupSpec, Member, MemberKind};
 use breakbulk_schemas::job::{Job, JobConcurrency};
@@ -15,6 +17,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use self::plan::Candidate;
 use crate::pipeline_run::{self, conclusion};
@@ -23,6 +26,9 @@ use crate::world::World;
 
 /// On a Job: the name of its group as people know it.
 pub const GROUP: &str = "breakbulk.dev/concurrency-group";
+
+/// How long a group that nobody needs is kept: a group for each branch would pile up.
+const IDLE: Duration = Duration::from_secs(600);
 
 /// The longest name of a group object.
 const MAX_NAME: usize = 63;
@@ -137,6 +143,8 @@ pub struct Controller {
     world: Arc<World>,
     runs: Index<PipelineRun>,
     jobs: Index<Job>,
+    /// Since when nobody needs a group.
+    idle: Mutex<HashMap<Key, Instant>>,
 }
 
 impl Controller {
@@ -146,6 +154,7 @@ impl Controller {
             world,
             runs: Index::new(group_of_run),
             jobs: Index::new(group_of_job),
+            idle: Mutex::default(),
         }
     }
 
@@ -177,29 +186,62 @@ impl Controller {
     /// What may go better the next time.
     pub async fn reconcile(&self, key: Key) -> Result<Next, ApiError> {
         let Some(group) = self.world.groups.get(&key) else {
-            return Ok(Next::OnChange);
+            self.lock().remove(&key);
+            return self.make_again(&key).await;
         };
+        let candidates = self.candidates(&key);
         let old = group.status.clone().unwrap_or_default();
-        let mut candidates = self.candidates(&key);
-        // Creation times are whole seconds: of two in one second, the one that the group knows already is the older.
-        let known = |c: &Candidate| old.holders.iter().chain(&old.queue).position(|member| c.is(member));
-        candidates.sort_by_key(|c| (c.created, known(c).unwrap_or(usize::MAX)));
-        let mut lost = Vec::new();
+        let mut over = Vec::new();
         for holder in old
             .holders
             .iter()
             .filter(|holder| !candidates.iter().any(|c| c.is(holder)))
         {
             if self.is_over(&key, holder).await? {
-                lost.push(holder.clone());
+                over.push(holder.clone());
             }
         }
-        let plan = plan::plan(&old, group.spec.limit, &candidates, &lost, Timestamp::now());
+        let plan = plan::plan(&old, group.spec.limit, &candidates, &over, Timestamp::now());
         self.world.groups.patch_status(&group, &old, &plan.status).await?;
         for victim in &plan.cancel {
             self.cancel(&key, victim, &plan.newcomer).await?;
         }
+        if !candidates.is_empty() || !plan.status.holders.is_empty() {
+            self.lock().remove(&key);
+            return Ok(Next::OnChange);
+        }
+        let idle = self.lock().entry(key).or_insert_with(Instant::now).elapsed();
+        match IDLE.checked_sub(idle).filter(|left| !left.is_zero()) {
+            Some(left) => Ok(Next::After(left)),
+            None => self.world.groups.delete(&group).await.map(|()| Next::OnChange),
+        }
+    }
+
+    /// Makes a group that somebody deleted while others still need it. Who held a place gets one first: it is older.
+    async fn make_again(&self, key: &Key) -> Result<Next, ApiError> {
+        let runs = self
+            .runs
+            .get(key)
+            .into_iter()
+            .filter_map(|run| pipeline_run::run_group(&run)?.ok());
+        let jobs = self.jobs.get(key).into_iter().filter_map(|job| {
+            let wanted = job.spec.concurrency.clone()?;
+            Some((
+                job.annotations()
+                    .get(GROUP)
+                    .cloned()
+                    .unwrap_or_else(|| wanted.group.clone()),
+                wanted,
+            ))
+        });
+        if let Some((name, wanted)) = runs.chain(jobs).next() {
+            ensure(&self.world, key, &wanted, &name).await?;
+        }
         Ok(Next::OnChange)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Instant>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn candidates(&self, key: &Key) -> Vec<Candidate> {
