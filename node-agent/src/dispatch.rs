@@ -254,7 +254,7 @@ impl Dispatch {
                     }),
                 };
                 self.tasks.spawn(async move {
-                    let outcome = attempt.make(job, id.clone()).await;
+                    let outcome = Box::pin(attempt.make(job, id.clone())).await;
                     Ended::Attempt(id, outcome)
                 });
             }
@@ -262,7 +262,7 @@ impl Dispatch {
                 let recorder = self.recorder.clone();
                 self.tasks.spawn(async move {
                     let refusal = refuse(&context, &recorder, &job, &short);
-                    let _ = context.shutdown.run_until_cancelled(refusal).await;
+                    let _ = context.shutdown.run_until_cancelled(Box::pin(refusal)).await;
                     Ended::Attempt(id, Outcome::NotClaimed)
                 });
             }
@@ -285,7 +285,7 @@ impl Dispatch {
             }),
         };
         self.tasks.spawn(async move {
-            let outcome = attempt.resume(entry).await;
+            let outcome = Box::pin(attempt.resume(entry)).await;
             Ended::Attempt(id, outcome)
         });
     }
@@ -318,7 +318,7 @@ impl Dispatch {
                 let change = |spec: &JobSpec, status: &mut JobStatus, at: &At| ending.apply(spec, status, at);
                 report::update(&context.client, &claim, None, change).await
             };
-            let _ = context.shutdown.run_until_cancelled(report).await;
+            let _ = context.shutdown.run_until_cancelled(Box::pin(report)).await;
             Ended::Attempt(id, Outcome::Done)
         });
     }

@@ -21,6 +21,8 @@ use crate::node::{LEASES, Machine, lease};
 
 /// How often the Node's status is written where nothing has changed.
 const STATUS: Duration = Duration::from_secs(10);
+/// Tries to renew that fit between two looks of the fence.
+const TRIES: u32 = 5;
 
 /// Keeps Node and Lease.
 pub(crate) struct Heartbeat {
@@ -50,7 +52,12 @@ impl Heartbeat {
                 self.fence.renewed(sent);
                 Ok(())
             };
-            match shutdown.run_until_cancelled(beat).await {
+            // Several tries must fit before the fence comes down, also when the server accepts and never answers.
+            let beat = async {
+                let answered = tokio::time::timeout(self.times.fence / TRIES, beat).await;
+                answered.unwrap_or_else(|_| Err(Fault::Later("the API server did not answer in time".to_owned())))
+            };
+            match shutdown.run_until_cancelled(Box::pin(beat)).await {
                 None => return,
                 Some(Ok(())) => {
                     if let Some(registered) = registered.take() {
@@ -59,7 +66,6 @@ impl Heartbeat {
                     }
                 }
                 Some(Err(fault)) => {
-                    let fault: Fault = fault;
                     tracing::warn!(%fault, "cannot renew the node's lease; trying again");
                     // When it works again, the node says anew that it is ready.
                     status_at = None;
