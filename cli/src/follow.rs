@@ -33,6 +33,8 @@ pub(crate) struct LogPrinter {
     look: Look,
     terminal: Terminal,
     jobs: BTreeMap<String, JobLog>,
+    /// What Jobs are called in their pipeline.
+    names: BTreeMap<String, String>,
     width: usize,
     failures: u32,
     out: Vec<u8>,
@@ -55,16 +57,17 @@ impl LogPrinter {
             look,
             terminal,
             jobs: BTreeMap::new(),
+            names: BTreeMap::new(),
             width: 0,
             failures: 0,
             out: Vec::new(),
         }
     }
 
-    /// Makes room for the longest of these names, so that all lines begin in one column.
-    pub(crate) fn expect<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
-        let longest = names.into_iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        self.width = self.width.max(longest);
+    /// Tells what a Job is called in its pipeline. All lines begin in one column, behind the longest name.
+    pub(crate) fn call(&mut self, job: &str, name: &str) {
+        self.names.insert(job.to_owned(), name.to_owned());
+        self.width = self.width.max(name.chars().count());
     }
 
     /// Prints everything until the log is complete.
@@ -243,11 +246,12 @@ impl LogPrinter {
         head
     }
 
-    fn shown_name<'a>(&self, name: &'a str) -> &'a str {
+    fn shown_name<'a>(&'a self, job: &'a str) -> &'a str {
+        if let Some(name) = self.names.get(job) {
+            return name;
+        }
         let prefix = self.look.prefix.as_deref().unwrap_or_default();
-        name.strip_prefix(prefix)
-            .filter(|rest| !rest.is_empty())
-            .unwrap_or(name)
+        job.strip_prefix(prefix).filter(|rest| !rest.is_empty()).unwrap_or(job)
     }
 }
 
@@ -298,10 +302,10 @@ mod tests {
             chunk("r-a", 1, "two\nthree\n"),
             chunk("r-long", 1, "\n"),
         ];
-        printer.expect(["long"]);
+        printer.call("r-long", "a (b)");
         assert_eq!(
             shown(&mut printer, &chunks),
-            "long | x\na    | one two\na    | three\nlong | y\n"
+            "a (b) | x\na     | one two\na     | three\na (b) | y\n"
         );
     }
 

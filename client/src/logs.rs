@@ -267,12 +267,12 @@ impl LogFollow {
             Ok(response) => {
                 let error = wire::refusal(response).await;
                 if wire::is_passing(&error) {
-                    Ok(Some(self.interrupted(error.to_string())))
+                    Ok(Some(self.interrupted(wire::cause(&error))))
                 } else {
                     self.refused(error)
                 }
             }
-            Err(error) => Ok(Some(self.interrupted(wire::causes(&error)))),
+            Err(error) => Ok(Some(self.interrupted(wire::cause(&error)))),
         }
     }
 
@@ -322,7 +322,7 @@ impl LogFollow {
                 Ok(None)
             }
             Ok(wire::Event::Error(error)) if wire::is_passing(&error) => {
-                Ok(Some(self.interrupted(wire::causes(&error))))
+                Ok(Some(self.interrupted(wire::cause(&error))))
             }
             Ok(wire::Event::Error(error)) => self.refused(error),
             Err(what) => {
@@ -393,7 +393,7 @@ impl Reading {
             }
             match self.body.next().await {
                 Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
-                Some(Err(error)) => return Err(wire::causes(&error)),
+                Some(Err(error)) => return Err(wire::cause(&error)),
                 None => return Ok(None),
             }
         }

@@ -188,9 +188,11 @@ async fn tables(session: &Session, selections: &[Selection], query: &Query) -> R
         printer::out(&format!("{gap}{text}"))?;
     }
     if !shown && exit == Exit::Done {
+        let namespaced = selections.iter().any(|selection| selection.resource.namespaced);
         let place = query
             .namespace
             .as_ref()
+            .filter(|_| namespaced)
             .map_or(String::new(), |n| format!(" in namespace {n}"));
         eprintln!("nothing found{place}");
     }

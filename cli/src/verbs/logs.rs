@@ -202,10 +202,22 @@ async fn follow(session: &Session, args: &Args, target: LogTarget) -> Result<Exi
         },
         session.terminal,
     );
+    if let LogTarget::Run { name } = &target {
+        let runs: Api<PipelineRun> = Api::namespaced(session.server.client(), &session.namespace);
+        let run = runs
+            .get(name)
+            .await
+            .map_err(Failure::server(format!("get run {name}")))?;
+        // Jobs that are created later are called by what their own names say.
+        for job in run.status.iter().flat_map(|status| &status.jobs) {
+            if let Some(object) = &job.job_ref {
+                printer.call(object, &job.name);
+            }
+        }
+    }
     let mut log = logs::follow(session.server.client(), &session.namespace, &target, options);
     printer.follow(&mut log).await?;
     let client = session.server.client();
-    let failed = || Failure::server("see how it ended");
     let ending = match &target {
         LogTarget::Run { name } => {
             runs::wait_for_end(client, &session.namespace, name, |_| {})
@@ -224,7 +236,7 @@ async fn follow(session: &Session, args: &Args, target: LogTarget) -> Result<Exi
             attempt: Some(number),
         } => {
             let jobs: Api<Job> = Api::namespaced(client, &session.namespace);
-            let job = jobs.get(name).await.map_err(failed())?;
+            let job = jobs.get(name).await.map_err(Failure::server("see how it ended"))?;
             return Ok(attempt_exit(&job, *number));
         }
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use breakbulk_client::logs::{self, LogOptions, LogTarget};
-use breakbulk_client::runs::{self, Ending};
+use breakbulk_client::runs;
 use breakbulk_schemas::pipeline_run::{PipelineRef, Source as RunSource};
 use breakbulk_schemas::{Pipeline, PipelineRun, PipelineRunSpec, PipelineSpec, Scalar};
 use clap::ValueEnum;
@@ -22,6 +22,7 @@ use crate::target::check_name;
 
 mod params;
 mod progress;
+mod summary;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -109,7 +110,7 @@ pub(crate) async fn follow_run(session: &Session, name: &str) -> Result<Exit, Fa
         }
         Err(failure) => return Err(failure),
     };
-    progress::summary(session, &run, ending)?;
+    summary::print(session, &run, ending).await?;
     Ok(ending.into())
 }
 
@@ -231,13 +232,4 @@ fn source(args: &Args) -> Result<Option<RunSource>, Failure> {
         ref_,
         ..RunSource::default()
     }))
-}
-
-/// The word for an ending.
-fn word(ending: Ending) -> &'static str {
-    match ending {
-        Ending::Succeeded => "succeeded",
-        Ending::Failed => "failed",
-        Ending::Cancelled => "was cancelled",
-    }
 }

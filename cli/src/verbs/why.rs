@@ -138,7 +138,7 @@ fn job_word(job: &JobSummary) -> Option<String> {
         JobSummaryState::Failed => Some(format!("{name} failed{node}{tries}{}", tail(&why))),
         JobSummaryState::Warned => Some(format!("{name} failed{node}{tries}, which it may{}", tail(&why))),
         JobSummaryState::Skipped => Some(format!("{name} was skipped{}", tail(&why))),
-        JobSummaryState::Cancelled => Some(format!("{name} was cancelled{}", tail(&why))),
+        JobSummaryState::Cancelled => Some(format!("{name} was cancelled")),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The events of a log on the wire: what the server sends, read strictly, without copying more than needed.
 
 use std::borrow::Cow;
-use std::error::Error as _;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -157,18 +156,16 @@ pub(super) fn is_passing(error: &kube::Error) -> bool {
     }
 }
 
-/// An error with what caused it, in one line.
-pub(super) fn causes(error: &kube::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            let _ = write!(text, ": {more}");
-        }
-        cause = error.source();
+/// What is at the bottom of an error, in one line: the layers above it only say that they pass it on.
+pub(super) fn cause(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
     }
-    text
+    let mut bottom: &dyn std::error::Error = error;
+    while let Some(cause) = bottom.source() {
+        bottom = cause;
+    }
+    bottom.to_string()
 }
 
 /// A value for a query, percent-encoded.

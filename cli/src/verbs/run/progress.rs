@@ -1,6 +1,6 @@
-//! A run under way: logs and the states of its jobs together, until both have ended; then the summary.
+//! A run under way: logs and the states of its jobs together, until both have ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use breakbulk_client::logs::LogFollow;
@@ -8,16 +8,10 @@ use breakbulk_client::runs::{self, Ending};
 use breakbulk_schemas::PipelineRun;
 use breakbulk_schemas::condition::{self, SUCCEEDED};
 use breakbulk_schemas::pipeline_run::{JobSummary, JobSummaryState};
-use jiff::Timestamp;
-use kube::ResourceExt as _;
 use tokio::sync::mpsc;
 
-use super::word;
 use crate::failure::Failure;
 use crate::follow::LogPrinter;
-use crate::printer::colour::Style;
-use crate::printer::table::Table;
-use crate::printer::{self, text};
 use crate::session::Session;
 
 /// How long the rest of a log may take to arrive once its run has ended.
@@ -25,7 +19,8 @@ const LOG_REST: Duration = Duration::from_secs(30);
 
 /// What is worth a remark.
 enum News {
-    Names(Vec<String>),
+    /// A Job and what it is called in its pipeline.
+    Name(String, String),
     Words(String),
 }
 
@@ -88,8 +83,8 @@ pub(super) async fn follow(
 
 fn remark(printer: &mut LogPrinter, news: News) -> Result<(), Failure> {
     match news {
-        News::Names(names) => {
-            printer.expect(names.iter().map(String::as_str));
+        News::Name(job, name) => {
+            printer.call(&job, &name);
             Ok(())
         }
         News::Words(words) => printer.remark(&words),
@@ -100,6 +95,7 @@ fn remark(printer: &mut LogPrinter, news: News) -> Result<(), Failure> {
 #[derive(Default)]
 struct Seen {
     run: String,
+    named: BTreeSet<String>,
     jobs: BTreeMap<String, (JobSummaryState, Option<u32>)>,
 }
 
@@ -108,17 +104,6 @@ impl Seen {
     fn look(&mut self, run: &PipelineRun) -> Vec<News> {
         let mut news = Vec::new();
         let Some(status) = &run.status else { return news };
-        if self.jobs.is_empty() && !status.jobs.is_empty() {
-            let prefix = format!("{}-", run.name_any());
-            let known = |job: &JobSummary| {
-                job.job_ref
-                    .as_deref()
-                    .unwrap_or(&job.job)
-                    .trim_start_matches(&prefix)
-                    .to_owned()
-            };
-            news.push(News::Names(status.jobs.iter().map(known).collect()));
-        }
         if let Some(condition) = condition::find(&status.conditions, SUCCEEDED)
             && condition.reason == "Queued"
             && self.run != condition.message
@@ -127,6 +112,11 @@ impl Seen {
             news.push(News::Words(condition.message.clone()));
         }
         for job in &status.jobs {
+            if let Some(object) = &job.job_ref
+                && self.named.insert(object.clone())
+            {
+                news.push(News::Name(object.clone(), job.name.clone()));
+            }
             let state = (job.state, job.attempts);
             if self.jobs.insert(job.name.clone(), state) != Some(state)
                 && let Some(words) = change(job)
@@ -152,62 +142,5 @@ fn change(job: &JobSummary) -> Option<String> {
         JobSummaryState::Warned => Some(format!("{name} failed, which it may: {why}")),
         JobSummaryState::Skipped => Some(format!("{name} is skipped: {why}")),
         JobSummaryState::Cancelled => Some(format!("{name} was cancelled")),
-    }
-}
-
-/// The table at the end: each job with its node, how long it waited and ran, and its exit code.
-pub(super) fn summary(session: &Session, run: &PipelineRun, ending: Ending) -> Result<(), Failure> {
-    let terminal = session.terminal;
-    let status = run.status.clone().unwrap_or_default();
-    let mut table = Table::with(&["JOB", "RESULT", "NODE", "QUEUED", "DURATION", "EXIT"]);
-    for job in &status.jobs {
-        table.push(vec![
-            text::cell(&job.name),
-            format!("{:?}", job.state),
-            text::cell(job.node.as_deref().unwrap_or("-")),
-            between(
-                job.queued_time.as_ref().map(|t| t.0),
-                job.start_time.as_ref().map(|t| t.0),
-            ),
-            between(
-                job.start_time.as_ref().map(|t| t.0),
-                job.completion_time.as_ref().map(|t| t.0),
-            ),
-            job.exit_code.map_or("-".to_owned(), |code| code.to_string()),
-        ]);
-    }
-    let gap = if table.is_empty() {
-        String::new()
-    } else {
-        format!("\n{}", table.render(terminal))
-    };
-    let style = match ending {
-        Ending::Succeeded => Style::Good,
-        Ending::Failed => Style::Bad,
-        Ending::Cancelled => Style::Notice,
-    };
-    let took = between(status.start_time.map(|t| t.0), status.completion_time.map(|t| t.0));
-    let words = terminal.paint(style, &format!("run/{} {}", run.name_any(), word(ending)));
-    let why = condition::find(&status.conditions, SUCCEEDED)
-        .map(|c| text::cell(&c.message))
-        .unwrap_or_default();
-    let why = if ending == Ending::Succeeded || why.is_empty() {
-        String::new()
-    } else {
-        format!(": {why}")
-    };
-    printer::out(&format!("{gap}\n{words} after {took}{why}\n"))
-}
-
-/// The time between two moments, as people say it.
-pub(crate) fn between(start: Option<Timestamp>, end: Option<Timestamp>) -> String {
-    let (Some(start), Some(end)) = (start, end) else {
-        return "-".to_owned();
-    };
-    let seconds = end.as_second().saturating_sub(start.as_second()).max(0);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{}m", seconds / 3600, seconds / 60 % 60),
     }
 }
