@@ -61,9 +61,7 @@ pub async fn run() -> Result<(), BuildError> {
 
 fn config(arguments: Arguments) -> Config {
     let lease = Duration::from_millis(arguments.lease_ms.max(100));
-    let identity = arguments
-        .identity
-        .unwrap_or_else(|| format!("bulk-controllers-{}", std::process::id()));
+    let identity = arguments.identity.unwrap_or_else(identity);
     let election = Election {
         lease,
         renew_deadline: lease * 2 / 3,
@@ -81,4 +79,11 @@ fn config(arguments: Arguments) -> Config {
         election: (!arguments.no_election).then_some(election),
         settings,
     }
+}
+
+/// A name that no other process has: machines of a fleet may share a host name, and process ids come round again.
+fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let started = jiff::Timestamp::now().as_millisecond();
+    format!("{}-{}-{started}", host.trim(), std::process::id())
 }

@@ -154,15 +154,6 @@ impl<K: ResourceExt> Cache<K> {
         object
     }
 
-    /// Takes in that the server removed an object of ours for good.
-    pub fn removed(&self, key: &Key, uid: Option<&str>) {
-        let _seen = self.lock();
-        let current = self.get(key);
-        if current.is_some_and(|object| object.uid().as_deref() == uid) {
-            self.take(key);
-        }
-    }
-
     fn put(&self, object: &Arc<K>) {
         let key = Key::of(&**object);
         let old = {
