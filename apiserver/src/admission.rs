@@ -9,8 +9,12 @@ use crate::status::{ApiError, ApiResult};
 
 /// Decides about creating an object of `resource` in `namespace`.
 pub async fn admit_create(objects: &Objects, resource: &Resource, namespace: Option<&str>) -> ApiResult<()> {
-    let Some(namespace) = namespace.filter(|_| resource.namespaced) else { return Ok(()) };
-    let Some(namespaces) = objects.registry.find("", "v1", "namespaces") else { return Ok(()) };
+    let Some(namespace) = namespace.filter(|_| resource.namespaced) else {
+        return Ok(());
+    };
+    let Some(namespaces) = objects.registry.find("", "v1", "namespaces") else {
+        return Ok(());
+    };
     let found = match objects.cached(namespaces, None, namespace) {
         Some(entry) => entry.encoded.clone(),
         None => objects.get(namespaces, None, namespace).await?,
@@ -20,5 +24,10 @@ pub async fn admit_create(objects: &Objects, resource: &Resource, namespace: Opt
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-    Err(ApiError::forbidden_because(resource.target(""), why, "NamespaceTerminating", "metadata.namespace"))
+    Err(ApiError::forbidden_because(
+        resource.target(""),
+        why,
+        "NamespaceTerminating",
+        "metadata.namespace",
+    ))
 }

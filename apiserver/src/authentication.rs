@@ -25,20 +25,31 @@ pub struct Identity {
 impl Identity {
     /// Nobody in particular.
     pub fn anonymous() -> Self {
-        Self { user: "system:anonymous".to_owned(), groups: vec!["system:unauthenticated".to_owned()] }
+        Self {
+            user: "system:anonymous".to_owned(),
+            groups: vec!["system:unauthenticated".to_owned()],
+        }
     }
 
     /// The subject of a client certificate: its common name is the user, its organizations are the groups. Nobody, when
     /// it has no name.
     pub fn from_certificate(certificate: &CertificateDer<'_>) -> Self {
-        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Self::anonymous() };
+        let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+            return Self::anonymous();
+        };
         let subject = parsed.subject();
         let Some(user) = subject.iter_common_name().next().and_then(|cn| cn.as_str().ok()) else {
             return Self::anonymous();
         };
-        let groups = subject.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned);
+        let groups = subject
+            .iter_organization()
+            .filter_map(|o| o.as_str().ok())
+            .map(str::to_owned);
         let groups = groups.chain(["system:authenticated".to_owned()]).collect();
-        Self { user: user.to_owned(), groups }
+        Self {
+            user: user.to_owned(),
+            groups,
+        }
     }
 
     /// Whether it belongs to a group.
@@ -48,6 +59,9 @@ impl Identity {
 
     /// The node whose agent this is.
     pub fn node(&self) -> Option<&str> {
-        self.is_in(NODES).then(|| self.user.strip_prefix(NODE_PREFIX)).flatten().filter(|n| !n.is_empty())
+        self.is_in(NODES)
+            .then(|| self.user.strip_prefix(NODE_PREFIX))
+            .flatten()
+            .filter(|n| !n.is_empty())
     }
 }

@@ -95,7 +95,10 @@ enum CommandError {
 /// Runs what the command line says.
 pub async fn run() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let arguments = Arguments::parse();
     let done = match &arguments.verb {
         Some(verb) => mint(&arguments, verb),
@@ -117,7 +120,13 @@ pub async fn run() -> ExitCode {
 }
 
 fn mint(arguments: &Arguments, verb: &Verb) -> Result<(), CommandError> {
-    let Verb::Kubeconfig { user, group, node, server, out } = verb;
+    let Verb::Kubeconfig {
+        user,
+        group,
+        node,
+        server,
+        out,
+    } = verb;
     let (user, groups) = match (user, node) {
         (_, Some(node)) => (format!("{NODE_PREFIX}{node}"), vec![NODES.to_owned()]),
         (user, None) => (user.clone().unwrap_or_default(), group.clone()),
@@ -126,8 +135,10 @@ fn mint(arguments: &Arguments, verb: &Verb) -> Result<(), CommandError> {
     let credential = authority.client(&user, &groups)?;
     let text = kubeconfig::text(server, authority.certificate_pem(), &user, &credential);
     match out {
-        Some(path) => pki::write_private(path, &text)
-            .map_err(|source| CommandError::Write { path: path.clone(), source }),
+        Some(path) => pki::write_private(path, &text).map_err(|source| CommandError::Write {
+            path: path.clone(),
+            source,
+        }),
         None => {
             print!("{text}");
             Ok(())
@@ -140,7 +151,11 @@ async fn serve(arguments: &Arguments) -> Result<(), CommandError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::Signal)?;
     let server = server::build(arguments.config()?).await?;
-    println!("ready {} kubeconfig {}", server.url(), arguments.data_dir.join("kubeconfig").display());
+    println!(
+        "ready {} kubeconfig {}",
+        server.url(),
+        arguments.data_dir.join("kubeconfig").display()
+    );
     let serving = server.serve(shutdown.clone());
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
@@ -185,8 +200,11 @@ impl Arguments {
             }),
             (_, None) => return Err(CommandError::NoAuthority),
         };
-        let endpoints: Vec<String> =
-            members.split(',').filter(|m| !m.is_empty()).map(|m| format!("{scheme}://{m}")).collect();
+        let endpoints: Vec<String> = members
+            .split(',')
+            .filter(|m| !m.is_empty())
+            .map(|m| format!("{scheme}://{m}"))
+            .collect();
         if endpoints.is_empty() {
             return Err(CommandError::StoreUrl(self.store.clone()));
         }

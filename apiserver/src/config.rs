@@ -57,7 +57,9 @@ impl Config {
             advertise: None,
             pki_dir: data_dir.join("pki"),
             log_dir: data_dir.join("logs"),
-            store: StoreConfig::Embedded { dir: data_dir.join("store") },
+            store: StoreConfig::Embedded {
+                dir: data_dir.join("store"),
+            },
             data_dir,
         }
     }

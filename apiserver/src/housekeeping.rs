@@ -37,7 +37,9 @@ pub(crate) async fn run(objects: Objects, stop: CancellationToken) {
 
 /// Deletes Events that have not been touched for an hour.
 async fn expire_events(objects: &Objects, now: Timestamp) {
-    let Some(events) = objects.registry.find("", "v1", "events") else { return };
+    let Some(events) = objects.registry.find("", "v1", "events") else {
+        return;
+    };
     let snapshot = objects.cacher.storage(events.storage).list("", None, 0);
     for entry in snapshot.entries {
         let event: Value = serde_json::from_slice(&entry.encoded).unwrap_or(Value::Null);
@@ -45,8 +47,13 @@ async fn expire_events(objects: &Objects, now: Timestamp) {
             continue;
         }
         let only_this = Some(entry.revision.to_string());
-        let options = DeleteOptions { resource_version: only_this, ..DeleteOptions::default() };
-        if let Err(error) = objects.delete(events, Some(entry.namespace()), entry.name(), &options).await
+        let options = DeleteOptions {
+            resource_version: only_this,
+            ..DeleteOptions::default()
+        };
+        if let Err(error) = objects
+            .delete(events, Some(entry.namespace()), entry.name(), &options)
+            .await
             && !matches!(error.code(), 404 | 409)
         {
             tracing::warn!(%error, event = entry.name(), "cannot delete an old event");
@@ -63,6 +70,9 @@ fn is_over(event: &Value, now: Timestamp) -> bool {
         &event["eventTime"],
         &event["metadata"]["creationTimestamp"],
     ];
-    let latest = times.into_iter().filter_map(|t| t.as_str()?.parse::<Timestamp>().ok()).max();
+    let latest = times
+        .into_iter()
+        .filter_map(|t| t.as_str()?.parse::<Timestamp>().ok())
+        .max();
     latest.is_some_and(|latest| now.as_second() - latest.as_second() > EVENT_SECONDS)
 }

@@ -35,7 +35,10 @@ pub async fn handle(mut service: LogService, identity: &Identity, mut request: R
     if identity.node().is_none() && !identity.is_in(MASTERS) {
         return tonic::Status::permission_denied("only nodes ship logs").into_http();
     }
-    let peer = PeerIdentity { user: identity.user.clone(), groups: identity.groups.clone() };
+    let peer = PeerIdentity {
+        user: identity.user.clone(),
+        groups: identity.groups.clone(),
+    };
     request.extensions_mut().insert(peer);
     let answered: Result<_, Infallible> = service.call(request).await;
     match answered {

@@ -100,7 +100,10 @@ impl Authority {
         lock.lock().map_err(file(&lock_path))?;
         let (certificate_path, key_path) = (dir.join("ca.crt"), dir.join("ca.key"));
         if !certificate_path.exists() {
-            let made = make_authority().map_err(|source| PkiError::Certificate { what: "of the authority".into(), source })?;
+            let made = make_authority().map_err(|source| PkiError::Certificate {
+                what: "of the authority".into(),
+                source,
+            })?;
             write_private(&key_path, &made.key).map_err(file(&key_path))?;
             write_private(&certificate_path, &made.certificate).map_err(file(&certificate_path))?;
         }
@@ -112,7 +115,10 @@ impl Authority {
         };
         let key = KeyPair::from_pem(&key_pem).map_err(parse(&key_path))?;
         let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(parse(&certificate_path))?;
-        Ok(Self { certificate_pem, issuer })
+        Ok(Self {
+            certificate_pem,
+            issuer,
+        })
     }
 
     /// The authority's certificate, PEM.
@@ -129,7 +135,10 @@ impl Authority {
         if groups.len() > 2 {
             return Err(PkiError::TooManyGroups(groups.len()));
         }
-        for (kind, group) in [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION.to_vec())].into_iter().zip(groups) {
+        for (kind, group) in [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION.to_vec())]
+            .into_iter()
+            .zip(groups)
+        {
             name.push(kind, group.as_str());
         }
         let params = leaf(name, ExtendedKeyUsagePurpose::ClientAuth);
@@ -137,16 +146,29 @@ impl Authority {
     }
 
     fn sign(&self, params: &CertificateParams, what: &str) -> Result<Credential, PkiError> {
-        let failed = |source| PkiError::Certificate { what: format!("of {what}"), source };
+        let failed = |source| PkiError::Certificate {
+            what: format!("of {what}"),
+            source,
+        };
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
-        Ok(Credential { certificate: certificate.pem(), key: key.serialize_pem() })
+        Ok(Credential {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        })
     }
 
     /// A server certificate for these names and addresses. It is made anew at each start, so that it always names
     /// what the server listens on.
-    fn server(&self, names: &[String], addresses: &[IpAddr]) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), PkiError> {
-        let failed = |source| PkiError::Certificate { what: "of the server".into(), source };
+    fn server(
+        &self,
+        names: &[String],
+        addresses: &[IpAddr],
+    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), PkiError> {
+        let failed = |source| PkiError::Certificate {
+            what: "of the server".into(),
+            source,
+        };
         let mut name = DistinguishedName::new();
         name.push(DnType::CommonName, "breakbulk-apiserver");
         let mut params = leaf(name, ExtendedKeyUsagePurpose::ServerAuth);
@@ -155,7 +177,9 @@ impl Authority {
                 params.subject_alt_names.push(SanType::DnsName(text));
             }
         }
-        params.subject_alt_names.extend(addresses.iter().map(|a| SanType::IpAddress(*a)));
+        params
+            .subject_alt_names
+            .extend(addresses.iter().map(|a| SanType::IpAddress(*a)));
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
@@ -165,7 +189,10 @@ impl Authority {
     /// TLS for the listener: client certificates of this authority are taken, none are demanded; ALPN offers HTTP/2
     /// and HTTP/1.1; sessions resume by ticket.
     pub fn server_config(&self, names: &[String], addresses: &[IpAddr]) -> Result<rustls::ServerConfig, PkiError> {
-        let pem = |source| PkiError::Pem { what: "the authority's certificate".into(), source };
+        let pem = |source| PkiError::Pem {
+            what: "the authority's certificate".into(),
+            source,
+        };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).map_err(pem)?)?;
@@ -200,15 +227,27 @@ fn make_authority() -> Result<Credential, rcgen::Error> {
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "breakbulk-ca");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
     params.not_before = OffsetDateTime::now_utc() - SKEW;
     params.not_after = OffsetDateTime::now_utc() + Duration::days(AUTHORITY_DAYS);
     let certificate = params.self_signed(&key)?;
-    Ok(Credential { certificate: certificate.pem(), key: key.serialize_pem() })
+    Ok(Credential {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
 }
 
 fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Writes a file that only its owner reads: whole or not at all, durable when this returns.
@@ -216,7 +255,12 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}", std::process::id()));
     let temporary = PathBuf::from(temporary);
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, path)

@@ -23,10 +23,10 @@ use crate::authentication::{Identity, MASTERS};
 use crate::cacher::{Cacher, Feed, FeedError};
 use crate::config::Config;
 use crate::endpoints::{App, handle};
+use crate::joblog::{CachedJobs, JobAuthority, JobLogs, Jobs};
 use crate::pki::{self, Authority, PkiError};
 use crate::registry::Registry;
 use crate::registry::objects::{Objects, Submitted, WriteOptions};
-use crate::joblog::{CachedJobs, JobAuthority, JobLogs, Jobs};
 use crate::{housekeeping, ingest, kubeconfig, storage};
 
 /// Namespaces that are always there.
@@ -102,9 +102,16 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     let registry = Arc::new(Registry::new());
     let cacher = Arc::new(Cacher::new(store.clone(), &registry));
     let feed = Feed::fill(cacher.clone(), registry.clone()).await?;
-    let objects = Objects { store, cacher, registry };
+    let objects = Objects {
+        store,
+        cacher,
+        registry,
+    };
 
-    let listen = |source| ServerError::Listen { address: config.listen, source };
+    let listen = |source| ServerError::Listen {
+        address: config.listen,
+        source,
+    };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let authority = Authority::open(&config.pki_dir)?;
@@ -117,7 +124,16 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
         ensure_namespace(&objects, name).await?;
     }
     let app = app(&config, objects)?;
-    Ok(Server { listener, address, url, acceptor, authority, kubeconfig, app, feed })
+    Ok(Server {
+        listener,
+        address,
+        url,
+        acceptor,
+        authority,
+        kubeconfig,
+        app,
+        feed,
+    })
 }
 
 fn app(config: &Config, objects: Objects) -> Result<Arc<App>, ServerError> {
@@ -128,16 +144,33 @@ fn app(config: &Config, objects: Objects) -> Result<Arc<App>, ServerError> {
     let authority = Arc::new(JobAuthority::new(jobs.clone()));
     let service = ingest::bounded(ingest_service(log_store.clone(), authority, shutdown.clone()));
     let logs = JobLogs::new(log_store.clone(), jobs);
-    Ok(Arc::new(App { objects, openapi: OnceLock::new(), logs, log_store, ingest: service, shutdown }))
+    Ok(Arc::new(App {
+        objects,
+        openapi: OnceLock::new(),
+        logs,
+        log_store,
+        ingest: service,
+        shutdown,
+    }))
 }
 
 /// What the server's certificate names.
 fn names(config: &Config, address: SocketAddr) -> (Vec<String>, Vec<IpAddr>) {
-    let mut names = vec!["localhost".to_owned(), "kubernetes".to_owned(), "kubernetes.default.svc".to_owned()];
+    let mut names = vec![
+        "localhost".to_owned(),
+        "kubernetes".to_owned(),
+        "kubernetes.default.svc".to_owned(),
+    ];
     let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let advertised = config.advertise.as_deref().map(|a| a.rsplit_once(':').map_or(a, |(host, _)| host));
-    for name in [host.trim(), advertised.unwrap_or("")].into_iter().filter(|n| !n.is_empty()) {
+    let advertised = config
+        .advertise
+        .as_deref()
+        .map(|a| a.rsplit_once(':').map_or(a, |(host, _)| host));
+    for name in [host.trim(), advertised.unwrap_or("")]
+        .into_iter()
+        .filter(|n| !n.is_empty())
+    {
         match name.trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(ip) => addresses.push(ip),
             Err(_) => names.push(name.to_owned()),
@@ -170,13 +203,21 @@ fn write_kubeconfig(data_dir: &Path, text: &str) -> Result<(), ServerError> {
 }
 
 async fn ensure_namespace(objects: &Objects, name: &'static str) -> Result<(), ServerError> {
-    let Some(namespaces) = objects.registry.find("", "v1", "namespaces") else { return Ok(()) };
+    let Some(namespaces) = objects.registry.find("", "v1", "namespaces") else {
+        return Ok(());
+    };
     if objects.cached(namespaces, None, name).is_some() {
         return Ok(());
     }
     let object = json!({ "metadata": { "name": name } });
-    let submitted = Submitted { object, duplicates: Vec::new() };
-    match objects.create(namespaces, None, submitted, WriteOptions::default()).await {
+    let submitted = Submitted {
+        object,
+        duplicates: Vec::new(),
+    };
+    match objects
+        .create(namespaces, None, submitted, WriteOptions::default())
+        .await
+    {
         Ok(_) => Ok(()),
         Err(error) if error.reason() == "AlreadyExists" => Ok(()),
         Err(source) => Err(ServerError::Namespace { name, source }),
@@ -207,7 +248,12 @@ impl Server {
     /// A kubeconfig for a user in groups.
     pub fn kubeconfig_for(&self, user: &str, groups: &[String]) -> Result<String, PkiError> {
         let credential = self.authority.client(user, groups)?;
-        Ok(kubeconfig::text(&self.url, self.authority.certificate_pem(), user, &credential))
+        Ok(kubeconfig::text(
+            &self.url,
+            self.authority.certificate_pem(),
+            user,
+            &credential,
+        ))
     }
 
     /// Serves until it is told to stop; then lets open requests finish for a while.
@@ -290,6 +336,9 @@ fn protocols() -> Builder<TokioExecutor> {
         .max_send_buf_size(1 << 20)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(30));
     builder
 }

@@ -51,12 +51,21 @@ pub type ApiResult<T> = Result<T, ApiError>;
 impl Target {
     /// About an object of a resource.
     pub fn new(group: &str, kind: &str, name: &str) -> Self {
-        Self { name: name.to_owned(), group: group.to_owned(), kind: kind.to_owned(), uid: String::new() }
+        Self {
+            name: name.to_owned(),
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            uid: String::new(),
+        }
     }
 
     /// `jobs.breakbulk.dev`, or `secrets` in the core group.
     pub fn qualified(&self) -> String {
-        if self.group.is_empty() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
+        if self.group.is_empty() {
+            self.kind.clone()
+        } else {
+            format!("{}.{}", self.kind, self.group)
+        }
     }
 }
 
@@ -84,7 +93,11 @@ impl ApiError {
     }
 
     fn cause(mut self, reason: &str, message: impl Into<String>, field: &str) -> Self {
-        self.0.causes.push(Cause { reason: reason.to_owned(), message: message.into(), field: field.to_owned() });
+        self.0.causes.push(Cause {
+            reason: reason.to_owned(),
+            message: message.into(),
+            field: field.to_owned(),
+        });
         self
     }
 
@@ -116,12 +129,21 @@ impl ApiError {
 
     /// 403 for a path that is no resource.
     pub fn forbidden_path(user: &str, verb: &str, path: &str) -> Self {
-        Self::new(403, "Forbidden", format!("forbidden: User {user:?} cannot {verb} path {path:?}"))
+        Self::new(
+            403,
+            "Forbidden",
+            format!("forbidden: User {user:?} cannot {verb} path {path:?}"),
+        )
     }
 
     /// 404 for an object.
     pub fn not_found(target: Target) -> Self {
-        Self::new(404, "NotFound", format!("{} {:?} not found", target.qualified(), target.name)).about(target)
+        Self::new(
+            404,
+            "NotFound",
+            format!("{} {:?} not found", target.qualified(), target.name),
+        )
+        .about(target)
     }
 
     /// 404 for a path.
@@ -131,19 +153,31 @@ impl ApiError {
 
     /// 405.
     pub fn method_not_allowed() -> Self {
-        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        Self::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        )
     }
 
     /// 406.
     pub fn not_acceptable(accepted: &str) -> Self {
-        Self::new(406, "NotAcceptable", format!("only the following media types are accepted: {accepted}"))
+        Self::new(
+            406,
+            "NotAcceptable",
+            format!("only the following media types are accepted: {accepted}"),
+        )
     }
 
     /// 409 on create.
     pub fn already_exists(target: Target, deleting: bool) -> Self {
         let prefix = if deleting { "object is being deleted: " } else { "" };
-        Self::new(409, "AlreadyExists", format!("{prefix}{} {:?} already exists", target.qualified(), target.name))
-            .about(target)
+        Self::new(
+            409,
+            "AlreadyExists",
+            format!("{prefix}{} {:?} already exists", target.qualified(), target.name),
+        )
+        .about(target)
     }
 
     /// 409 when every generated name was taken.
@@ -156,7 +190,11 @@ impl ApiError {
         Self::new(
             409,
             "Conflict",
-            format!("Operation cannot be fulfilled on {} {:?}: {why}", target.qualified(), target.name),
+            format!(
+                "Operation cannot be fulfilled on {} {:?}: {why}",
+                target.qualified(),
+                target.name
+            ),
         )
         .about(target)
     }
@@ -171,7 +209,11 @@ impl ApiError {
 
     /// 410 for a list or a watch from a revision that is gone.
     pub fn expired(requested: u64, oldest: u64) -> Self {
-        Self::new(410, "Expired", format!("too old resource version: {requested} ({oldest})"))
+        Self::new(
+            410,
+            "Expired",
+            format!("too old resource version: {requested} ({oldest})"),
+        )
     }
 
     /// 410 for a continue token whose revision is gone, with one that goes on at the latest.
@@ -191,7 +233,11 @@ impl ApiError {
 
     /// 413.
     pub fn too_large(limit: usize) -> Self {
-        Self::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {limit}"))
+        Self::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {limit}"),
+        )
     }
 
     /// 413 for a JSON patch.
@@ -212,10 +258,17 @@ impl ApiError {
     pub fn invalid(kind: Target, errors: &[FieldError]) -> Self {
         let words = match errors {
             [one] => one.to_string(),
-            many => format!("[{}]", many.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+            many => format!(
+                "[{}]",
+                many.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            ),
         };
-        let mut error = Self::new(422, "Invalid", format!("{} {:?} is invalid: {words}", kind.qualified(), kind.name))
-            .about(kind);
+        let mut error = Self::new(
+            422,
+            "Invalid",
+            format!("{} {:?} is invalid: {words}", kind.qualified(), kind.name),
+        )
+        .about(kind);
         for each in errors {
             error = error.cause(each.kind.reason(), each.body(), each.path.as_str());
         }
@@ -254,9 +307,13 @@ impl ApiError {
 
     /// 504 for a resourceVersion that the server has not seen yet.
     pub fn version_too_large(requested: u64, current: u64) -> Self {
-        Self::new(504, "Timeout", format!("Too large resource version: {requested}, current: {current}"))
-            .cause("ResourceVersionTooLarge", "Too large resource version", "")
-            .retry_after(1)
+        Self::new(
+            504,
+            "Timeout",
+            format!("Too large resource version: {requested}, current: {current}"),
+        )
+        .cause("ResourceVersionTooLarge", "Too large resource version", "")
+        .retry_after(1)
     }
 
     /// The HTTP code.
@@ -284,15 +341,21 @@ impl ApiError {
         let inner = &*self.0;
         let mut details = serde_json::Map::new();
         let target = &inner.target;
-        for (key, value) in
-            [("name", &target.name), ("group", &target.group), ("kind", &target.kind), ("uid", &target.uid)]
-        {
+        for (key, value) in [
+            ("name", &target.name),
+            ("group", &target.group),
+            ("kind", &target.kind),
+            ("uid", &target.uid),
+        ] {
             if !value.is_empty() {
                 details.insert(key.to_owned(), json!(value));
             }
         }
         if !inner.causes.is_empty() {
-            let causes = inner.causes.iter().map(|c| json!({"reason": c.reason, "message": c.message, "field": c.field}));
+            let causes = inner
+                .causes
+                .iter()
+                .map(|c| json!({"reason": c.reason, "message": c.message, "field": c.field}));
             details.insert("causes".to_owned(), causes.collect());
         }
         if let Some(seconds) = inner.retry_after {

@@ -73,7 +73,9 @@ impl Cacher {
         let deadline = Instant::now() + WAIT;
         loop {
             // The guard of the watched value is let go before anything is awaited again.
-            let step = timeout(NUDGE, reached.wait_for(|r| *r >= revision)).await.map(|seen| seen.map(|now| *now));
+            let step = timeout(NUDGE, reached.wait_for(|r| *r >= revision))
+                .await
+                .map(|seen| seen.map(|now| *now));
             match step {
                 Ok(Ok(now)) => return Ok(now),
                 Ok(Err(_)) => return Err(ApiError::unavailable("the server is shutting down")),

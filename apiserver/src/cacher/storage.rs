@@ -91,6 +91,12 @@ pub struct Cursor {
     changed: watch::Receiver<u64>,
 }
 
+impl Default for StorageCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl StorageCache {
     /// An empty cache.
     pub fn new() -> Self {

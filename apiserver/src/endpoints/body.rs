@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::negotiate::Format;
@@ -14,20 +14,45 @@ use crate::status::{ApiError, ApiResult};
 
 /// The largest body, as upstream.
 pub(super) const MAX_BYTES: usize = 3 << 20;
+/// How much of a body that is too large is still taken.
+const DRAINED_BYTES: usize = 8 * MAX_BYTES;
 /// The deepest nesting.
 const MAX_DEPTH: usize = 100;
 /// A body that takes longer is not coming.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads a body whole.
+/// Reads a body whole. What is too large is still taken off the wire, up to a bound: a client that is busy sending does
+/// not read the refusal.
 pub(super) async fn read(body: Body) -> ApiResult<Bytes> {
-    let collected = tokio::time::timeout(TIMEOUT, Limited::new(body, MAX_BYTES).collect()).await;
-    match collected {
-        Err(_) => Err(ApiError::timeout("the body of the request did not arrive in time")),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::too_large(MAX_BYTES)),
-        Ok(Err(_)) => Err(ApiError::bad_request("the body of the request could not be read")),
+    let read = tokio::time::timeout(TIMEOUT, collect(body)).await;
+    read.unwrap_or_else(|_| Err(ApiError::timeout("the body of the request did not arrive in time")))
+}
+
+async fn collect(mut body: Body) -> ApiResult<Bytes> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    let mut total = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::bad_request("the body of the request could not be read"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        total += data.len();
+        if total > DRAINED_BYTES {
+            break;
+        }
+        // Mostly a body is one frame: then it is not copied.
+        if total == data.len() {
+            first = data;
+        } else if total <= MAX_BYTES {
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
+        }
     }
+    if total > MAX_BYTES {
+        return Err(ApiError::too_large(MAX_BYTES));
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
 /// Parses a body.
@@ -38,7 +63,10 @@ pub(super) fn parse(bytes: &[u8], format: Format) -> ApiResult<Submitted> {
             let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("the body is not UTF-8"))?;
             let object: Value = serde_saphyr::from_str(text)
                 .map_err(|e| ApiError::bad_request(format!("the body is not valid YAML: {e}")))?;
-            Ok(Submitted { object, duplicates: Vec::new() })
+            Ok(Submitted {
+                object,
+                duplicates: Vec::new(),
+            })
         }
     }
 }

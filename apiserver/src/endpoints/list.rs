@@ -35,11 +35,18 @@ pub(super) struct Page {
 }
 
 /// Answers a list.
-pub(super) async fn list(app: &App, resource: &Resource, namespace: Option<&str>, options: &ListOptions) -> ApiResult<Page> {
+pub(super) async fn list(
+    app: &App,
+    resource: &Resource,
+    namespace: Option<&str>,
+    options: &ListOptions,
+) -> ApiResult<Page> {
     let prefix = super::key_prefix(resource, namespace);
     if !options.continue_token.is_empty() {
         if options.resource_version.is_some_and(|v| v != 0) {
-            return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         let token = parse_token(&options.continue_token)?;
         return match u64::try_from(token.rv) {
@@ -76,7 +83,10 @@ async fn latest(
     if !options.filter.is_empty() {
         entries.retain(|entry| options.filter.matches(entry));
     }
-    let mut head = ListHead { revision: snapshot.revision, ..ListHead::default() };
+    let mut head = ListHead {
+        revision: snapshot.revision,
+        ..ListHead::default()
+    };
     if options.limit > 0 && entries.len() > options.limit {
         let left = entries.len() - options.limit;
         entries.truncate(options.limit);
@@ -84,7 +94,10 @@ async fn latest(
         let last = entries.last().map_or("", |e| &e.key[prefix.len()..]);
         head.continue_token = token(head.revision, last);
     }
-    Ok(Page { items: entries.iter().map(|e| bytes_of(resource, e).clone()).collect(), head })
+    Ok(Page {
+        items: entries.iter().map(|e| bytes_of(resource, e).clone()).collect(),
+        head,
+    })
 }
 
 /// From the store, at one revision.
@@ -108,11 +121,19 @@ async fn at_revision(
     if options.limit == 0 {
         query.limit = STORE_PAGE;
     }
-    let mut head = ListHead { revision, ..ListHead::default() };
+    let mut head = ListHead {
+        revision,
+        ..ListHead::default()
+    };
     let mut items = Vec::new();
     let mut seen = 0;
     loop {
-        let page = app.objects.store.range(query.clone()).await.map_err(|e| range_error(e, options, revision, start))?;
+        let page = app
+            .objects
+            .store
+            .range(query.clone())
+            .await
+            .map_err(|e| range_error(e, options, revision, start))?;
         seen += page.items.len();
         for item in &page.items {
             if items.len() == limit {
@@ -165,7 +186,11 @@ fn token(revision: u64, last: &str) -> String {
 }
 
 fn encode_token(rv: i64, start: String) -> String {
-    let token = Token { v: "meta.k8s.io/v1".to_owned(), rv, start };
+    let token = Token {
+        v: "meta.k8s.io/v1".to_owned(),
+        rv,
+        start,
+    };
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
 }
 
@@ -174,5 +199,9 @@ fn parse_token(text: &str) -> ApiResult<Token> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refuse())?;
     let token: Token = serde_json::from_slice(&bytes).map_err(|_| refuse())?;
     let inside = !token.start.is_empty() && !token.start.starts_with('/') && !token.start.contains("..");
-    if token.v == "meta.k8s.io/v1" && inside && token.rv != 0 && token.rv >= -1 { Ok(token) } else { Err(refuse()) }
+    if token.v == "meta.k8s.io/v1" && inside && token.rv != 0 && token.rv >= -1 {
+        Ok(token)
+    } else {
+        Err(refuse())
+    }
 }

@@ -13,12 +13,19 @@ use crate::status::{ApiError, ApiResult};
 impl Target<'_> {
     /// GET of a log.
     pub(super) fn log(&self) -> ApiResult<Answer> {
-        let (namespace, name) = (self.path.namespace.as_deref().unwrap_or(""), self.path.name.as_deref().unwrap_or(""));
+        let (namespace, name) = (
+            self.path.namespace.as_deref().unwrap_or(""),
+            self.path.name.as_deref().unwrap_or(""),
+        );
         let query = LogQuery::parse(self.query.pairs(), Timestamp::now());
         let query = query.map_err(|e| ApiError::bad_request(e.to_string()))?;
         let logs = &self.app.logs;
         let of_run = self.resource.plural == "pipelineruns";
-        let body = if of_run { logs.run(namespace, name, &query) } else { logs.job(namespace, name, &query) };
+        let body = if of_run {
+            logs.run(namespace, name, &query)
+        } else {
+            logs.job(namespace, name, &query)
+        };
         let body = body.map_err(|error| match error {
             LogError::NotFound => ApiError::not_found(self.resource.target(name)),
             LogError::Cursor(_) => ApiError::bad_request(error.to_string()),
@@ -27,7 +34,11 @@ impl Target<'_> {
                 ApiError::internal("the log cannot be read")
             }
         })?;
-        let media = if self.query.is_watch()? { "application/json" } else { "text/plain; charset=utf-8" };
+        let media = if self.query.is_watch()? {
+            "application/json"
+        } else {
+            "text/plain; charset=utf-8"
+        };
         let mut answer = respond::content(StatusCode::OK, media, bytes::Bytes::new());
         *answer.body_mut() = Body::from_stream(body.take_until(self.app.shutdown.clone().cancelled_owned()));
         Ok(answer)

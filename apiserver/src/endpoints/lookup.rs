@@ -12,17 +12,26 @@ const NODE_NAME: usize = 0;
 
 impl Objects {
     fn jobs(&self) -> Option<&Resource> {
-        self.registry.find(breakbulk_schemas::GROUP, breakbulk_schemas::VERSION, "jobs").map(|r| &**r)
+        self.registry
+            .find(breakbulk_schemas::GROUP, breakbulk_schemas::VERSION, "jobs")
+            .map(|r| &**r)
     }
 
     /// Whether a job of the node that has not ended fulfils a condition.
     fn any_job(&self, node: &str, namespace: &str, holds: impl Fn(&Value) -> bool) -> bool {
         let Some(jobs) = self.jobs() else { return false };
-        let snapshot = self.cacher.storage(jobs.storage).list(&format!("{namespace}/"), None, 0);
-        snapshot.entries.iter().filter(|entry| entry.field(NODE_NAME) == node).any(|entry| {
-            let job: Value = serde_json::from_slice(&entry.encoded).unwrap_or(Value::Null);
-            !has_ended(&job) && holds(&job)
-        })
+        let snapshot = self
+            .cacher
+            .storage(jobs.storage)
+            .list(&format!("{namespace}/"), None, 0);
+        snapshot
+            .entries
+            .iter()
+            .filter(|entry| entry.field(NODE_NAME) == node)
+            .any(|entry| {
+                let job: Value = serde_json::from_slice(&entry.encoded).unwrap_or(Value::Null);
+                !has_ended(&job) && holds(&job)
+            })
     }
 
     fn repository(&self, namespace: &str, name: &str) -> Option<Value> {
@@ -39,7 +48,9 @@ impl NodeLookup for Objects {
             return Some(entry.field(NODE_NAME).to_owned());
         }
         let job: Value = serde_json::from_slice(&entry.encoded).ok()?;
-        job["status"]["attempts"].as_array()?.last()?["node"].as_str().map(str::to_owned)
+        job["status"]["attempts"].as_array()?.last()?["node"]
+            .as_str()
+            .map(str::to_owned)
     }
 
     fn uses_secret(&self, node: &str, namespace: &str, secret: &str) -> bool {
@@ -54,7 +65,9 @@ impl NodeLookup for Objects {
     }
 
     fn uses_repository(&self, node: &str, namespace: &str, repository: &str) -> bool {
-        self.any_job(node, namespace, |job| job["spec"]["checkout"]["repository"] == repository)
+        self.any_job(node, namespace, |job| {
+            job["spec"]["checkout"]["repository"] == repository
+        })
     }
 }
 

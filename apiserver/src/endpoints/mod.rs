@@ -81,7 +81,9 @@ impl App {
             return;
         }
         let meta = |key| crate::registry::object::meta(object, key);
-        let (Ok(namespace), Ok(uid)) = (Namespace::new(meta("namespace")), JobUid::new(meta("uid"))) else { return };
+        let (Ok(namespace), Ok(uid)) = (Namespace::new(meta("namespace")), JobUid::new(meta("uid"))) else {
+            return;
+        };
         if let Err(error) = self.log_store.delete_job(&namespace, &uid).await {
             tracing::warn!(%error, job = meta("name"), "the logs of a deleted job are left behind");
         }
@@ -109,7 +111,9 @@ pub async fn handle(app: Arc<App>, identity: Arc<Identity>, request: Request<Bod
     };
     let headers = answer.headers_mut();
     headers.insert(AUDIT_ID, audit_id);
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-cache, private"));
     answer
 }
 
@@ -127,7 +131,11 @@ async fn route(app: &Arc<App>, identity: &Identity, request: Request<Body>) -> A
         route => {
             let text = parts.uri.path();
             let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-            let verb = if reads { "get".to_owned() } else { parts.method.as_str().to_lowercase() };
+            let verb = if reads {
+                "get".to_owned()
+            } else {
+                parts.method.as_str().to_lowercase()
+            };
             let selector = FieldSelector::default();
             let asks = Attributes {
                 verb: &verb,
@@ -156,8 +164,16 @@ fn document(app: &App, parts: &http::request::Parts, route: Route) -> ApiResult<
     let ok = |value: &serde_json::Value| Ok(respond::json(StatusCode::OK, value));
     let format = negotiate::discovery(&parts.headers);
     match (route, format) {
-        (Route::Health, _) => Ok(respond::content(StatusCode::OK, "text/plain; charset=utf-8", "ok".into())),
-        (Route::Metrics, _) => Ok(respond::content(StatusCode::OK, "text/plain; version=0.0.4", metrics(app).into())),
+        (Route::Health, _) => Ok(respond::content(
+            StatusCode::OK,
+            "text/plain; charset=utf-8",
+            "ok".into(),
+        )),
+        (Route::Metrics, _) => Ok(respond::content(
+            StatusCode::OK,
+            "text/plain; version=0.0.4",
+            metrics(app).into(),
+        )),
         (Route::Version, _) => ok(&discovery::version()),
         (Route::LegacyVersions, Some(format)) => aggregated(&discovery::aggregated_core(registry, format), format),
         (Route::Groups, Some(format)) => aggregated(&discovery::aggregated_groups(registry, format), format),
@@ -217,7 +233,14 @@ async fn objects(
     let watching = parts.method == Method::GET && path.subresource.is_none() && query.is_watch()?;
     let verb = verb(&parts.method, path, watching)?;
     permit(app, identity, &resource, path, &query, verb, parts.uri.path())?;
-    let target = Target { app, resource: &resource, path, query: &query, headers: &parts.headers, identity };
+    let target = Target {
+        app,
+        resource: &resource,
+        path,
+        query: &query,
+        headers: &parts.headers,
+        identity,
+    };
     match verb {
         "watch" => target.watch(resource.clone()).await,
         "get" if path.subresource.as_deref() == Some("log") && resource.subresources.log => target.log(),
@@ -267,7 +290,10 @@ fn permit(
         Decision::Allow => Ok(()),
         Decision::Deny(reason) => {
             let about = About::new(&resource.group, &resource.plural, name.unwrap_or(""));
-            Err(ApiError::forbidden(about, authorization::refusal(identity, &asks, &reason)))
+            Err(ApiError::forbidden(
+                about,
+                authorization::refusal(identity, &asks, &reason),
+            ))
         }
     }
 }

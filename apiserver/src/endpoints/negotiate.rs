@@ -58,7 +58,11 @@ impl Clause<'_> {
 }
 
 fn clauses(headers: &HeaderMap) -> Vec<Clause<'_>> {
-    let values = headers.get_all(ACCEPT).into_iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    let values = headers
+        .get_all(ACCEPT)
+        .into_iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','));
     let mut clauses: Vec<(Clause<'_>, f32)> = values
         .map(|text| {
             let mut parts = text.split(';').map(str::trim);

@@ -75,20 +75,33 @@ pub(super) fn parse(path: &str) -> Route {
 }
 
 fn resources(group: &str, version: &str) -> Route {
-    Route::Resources { group: group.to_owned(), version: version.to_owned() }
+    Route::Resources {
+        group: group.to_owned(),
+        version: version.to_owned(),
+    }
 }
 
 fn objects(group: &str, version: &str, rest: &[&str]) -> Route {
     // Only the last part may be empty by a doubled slash; an empty name in the middle means nothing.
-    if rest.iter().any(|part| part.is_empty() || *part == "." || *part == ".." || part.contains('/')) {
+    if rest
+        .iter()
+        .any(|part| part.is_empty() || *part == "." || *part == ".." || part.contains('/'))
+    {
         return Route::Unknown;
     }
     let own = |s: &str| Some(s.to_owned());
-    let base = ObjectPath { group: group.to_owned(), version: version.to_owned(), ..ObjectPath::default() };
+    let base = ObjectPath {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        ..ObjectPath::default()
+    };
     let path = match rest {
-        ["namespaces", name, sub @ ("status" | "finalize")] => {
-            ObjectPath { plural: "namespaces".to_owned(), name: own(name), subresource: own(sub), ..base }
-        }
+        ["namespaces", name, sub @ ("status" | "finalize")] => ObjectPath {
+            plural: "namespaces".to_owned(),
+            name: own(name),
+            subresource: own(sub),
+            ..base
+        },
         ["namespaces", namespace, plural, tail @ ..] if tail.len() <= 2 => ObjectPath {
             plural: (*plural).to_owned(),
             namespace: own(namespace),
@@ -118,7 +131,9 @@ pub(super) fn percent_decode(text: &str) -> Option<String> {
     while at < bytes.len() {
         if bytes[at] == b'%' {
             let digits = bytes.get(at + 1..at + 3)?;
-            let digits = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+            let digits = std::str::from_utf8(digits)
+                .ok()
+                .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
             out.push(u8::from_str_radix(digits, 16).ok()?);
             at += 3;
         } else {
@@ -145,10 +160,19 @@ mod tests {
     fn paths_are_read_as_upstream_reads_them() {
         let job = path("/apis/breakbulk.dev/v1/namespaces/ns/jobs/a/log");
         assert_eq!((job.plural.as_str(), job.namespace.as_deref()), ("jobs", Some("ns")));
-        assert_eq!((job.name.as_deref(), job.subresource.as_deref()), (Some("a"), Some("log")));
+        assert_eq!(
+            (job.name.as_deref(), job.subresource.as_deref()),
+            (Some("a"), Some("log"))
+        );
         let namespace = path("/api/v1/namespaces/x");
-        assert_eq!((namespace.plural.as_str(), namespace.name.as_deref()), ("namespaces", Some("x")));
-        assert_eq!(path("/api/v1/namespaces/x/finalize").subresource.as_deref(), Some("finalize"));
+        assert_eq!(
+            (namespace.plural.as_str(), namespace.name.as_deref()),
+            ("namespaces", Some("x"))
+        );
+        assert_eq!(
+            path("/api/v1/namespaces/x/finalize").subresource.as_deref(),
+            Some("finalize")
+        );
         assert_eq!(path("/api/v1/nodes/n/status").subresource.as_deref(), Some("status"));
         assert_eq!(parse("/version/"), Route::Version);
         assert_eq!(parse("/api/"), Route::LegacyVersions);

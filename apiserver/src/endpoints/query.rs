@@ -69,7 +69,8 @@ impl Query {
     /// Parses what stands after the question mark.
     pub(super) fn parse(text: &str) -> ApiResult<Self> {
         let decode = |part: &str| {
-            percent_decode(&part.replace('+', " ")).ok_or_else(|| ApiError::bad_request("the query is not properly encoded"))
+            percent_decode(&part.replace('+', " "))
+                .ok_or_else(|| ApiError::bad_request("the query is not properly encoded"))
         };
         let pairs = text.split('&').filter(|p| !p.is_empty()).map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -108,7 +109,9 @@ impl Query {
             None | Some("") => Ok(None),
             Some(text) => match text.parse() {
                 Ok(number) => Ok(Some(number)),
-                Err(_) => Err(ApiError::bad_request(format!("{key}: {text:?} is not a number that is zero or more"))),
+                Err(_) => Err(ApiError::bad_request(format!(
+                    "{key}: {text:?} is not a number that is zero or more"
+                ))),
             },
         }
     }
@@ -171,7 +174,11 @@ impl Query {
                     None => return Err(ApiError::bad_request(format!("field label not supported: {other}"))),
                 },
             };
-            fields.push(FieldTerm { field, equals: term.equals, value: term.value });
+            fields.push(FieldTerm {
+                field,
+                equals: term.equals,
+                value: term.value,
+            });
         }
         Ok(Filter { labels, fields })
     }
@@ -189,7 +196,10 @@ impl Query {
                 return Err(ApiError::invalid_options("CreateOptions", &[error]));
             }
         };
-        Ok(WriteOptions { persist: self.persist()?, field_validation })
+        Ok(WriteOptions {
+            persist: self.persist()?,
+            field_validation,
+        })
     }
 
     fn persist(&self) -> ApiResult<Persist> {
@@ -272,7 +282,10 @@ impl ListOptions {
             }
         } else {
             if self.send_initial_events.is_some() {
-                errors.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+                errors.push(forbidden(
+                    "sendInitialEvents",
+                    "sendInitialEvents is forbidden for list",
+                ));
             }
             if matched && self.resource_version.is_none() {
                 let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
@@ -287,7 +300,11 @@ impl ListOptions {
                 errors.push(forbidden("resourceVersionMatch", detail));
             }
         }
-        if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid_options("ListOptions", &errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::invalid_options("ListOptions", &errors))
+        }
     }
 }
 
@@ -295,7 +312,11 @@ impl Filter {
     /// Only the object of this name.
     #[must_use]
     pub(super) fn named(mut self, name: &str) -> Self {
-        self.fields.push(FieldTerm { field: Field::Name, equals: true, value: name.to_owned() });
+        self.fields.push(FieldTerm {
+            field: Field::Name,
+            equals: true,
+            value: name.to_owned(),
+        });
         self
     }
 

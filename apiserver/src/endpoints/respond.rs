@@ -29,7 +29,9 @@ pub(super) fn json(code: StatusCode, body: &Value) -> Answer {
 pub(super) fn content(code: StatusCode, media: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = code;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media));
     answer
 }
 
@@ -40,7 +42,9 @@ pub(super) fn failure(error: &ApiError) -> Answer {
     if let Some(seconds) = error.retry_after_seconds() {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    answer.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    answer
+        .headers_mut()
+        .insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     answer
 }
 
@@ -52,12 +56,19 @@ pub(super) fn warn(answer: &mut Answer, warnings: &[String]) {
         if warnings[..index].contains(text) {
             continue;
         }
-        let text: String = if long { text.chars().take(WARNING_CHARS).collect() } else { text.clone() };
+        let text: String = if long {
+            text.chars().take(WARNING_CHARS).collect()
+        } else {
+            text.clone()
+        };
         total += text.chars().count();
         if total > WARNINGS_CHARS {
             break;
         }
-        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"").replace(char::is_control, " ");
+        let quoted = text
+            .replace('\\', "\\\\")
+            .replace('"', "\\\"")
+            .replace(char::is_control, " ");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
             answer.headers_mut().append(WARNING, value);
         }

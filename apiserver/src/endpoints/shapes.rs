@@ -40,7 +40,9 @@ impl RowObject {
             None | Some("" | "Metadata") => Ok(Self::Metadata),
             Some("None") => Ok(Self::None),
             Some("Object") => Ok(Self::Object),
-            Some(other) => Err(ApiError::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+            Some(other) => Err(ApiError::bad_request(format!(
+                "unrecognized includeObject value: {other:?}"
+            ))),
         }
     }
 }
@@ -60,7 +62,13 @@ pub(super) fn object(resource: &Resource, encoded: Bytes, shape: Shape, rows: Ro
         Shape::Table => {
             let object = parse(&encoded);
             let version = object["metadata"]["resourceVersion"].clone();
-            let table = table(resource, vec![object], json!({ "resourceVersion": version }), rows, Definitions::Shown);
+            let table = table(
+                resource,
+                vec![object],
+                &json!({ "resourceVersion": version }),
+                rows,
+                Definitions::Shown,
+            );
             Ok(table.to_string().into())
         }
         Shape::Metadata => Ok(partial(parse(&encoded)).to_string().into()),
@@ -93,7 +101,9 @@ pub(super) fn list(
         }
         Shape::Table => {
             let objects = items.iter().map(|i| parse(i)).collect();
-            Ok(table(resource, objects, metadata, rows, Definitions::Shown).to_string().into())
+            Ok(table(resource, objects, &metadata, rows, Definitions::Shown)
+                .to_string()
+                .into())
         }
         Shape::Metadata => Err(ApiError::not_acceptable("application/json")),
     }
@@ -128,12 +138,26 @@ pub(super) enum Definitions {
 }
 
 /// The object of a watch event, not plain.
-pub(super) fn event_object(resource: &Resource, encoded: &[u8], shape: Shape, rows: RowObject, definitions: Definitions) -> Bytes {
+pub(super) fn event_object(
+    resource: &Resource,
+    encoded: &[u8],
+    shape: Shape,
+    rows: RowObject,
+    definitions: Definitions,
+) -> Bytes {
     let object = parse(encoded);
     match shape {
         Shape::Table => {
             let version = object["metadata"]["resourceVersion"].clone();
-            table(resource, vec![object], json!({ "resourceVersion": version }), rows, definitions).to_string().into()
+            table(
+                resource,
+                vec![object],
+                &json!({ "resourceVersion": version }),
+                rows,
+                definitions,
+            )
+            .to_string()
+            .into()
         }
         _ => partial(object).to_string().into(),
     }
@@ -151,7 +175,13 @@ fn partial(mut object: Value) -> Value {
     })
 }
 
-fn table(resource: &Resource, objects: Vec<Value>, metadata: Value, rows: RowObject, definitions: Definitions) -> Value {
+fn table(
+    resource: &Resource,
+    objects: Vec<Value>,
+    metadata: &Value,
+    rows: RowObject,
+    definitions: Definitions,
+) -> Value {
     let now = Timestamp::now();
     let columns = resource.columns();
     let rows: Vec<Value> = objects

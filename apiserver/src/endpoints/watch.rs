@@ -60,32 +60,14 @@ pub(super) async fn watch(
     rows: RowObject,
 ) -> ApiResult<Body> {
     let prefix = super::key_prefix(&resource, namespace);
-    let cacher = app.objects.cacher.clone();
-    let storage = cacher.storage(resource.storage);
-    let initial = options.send_initial_events.unwrap_or(options.resource_version.is_none_or(|v| v == 0));
-    let started = if initial {
-        let reached = match options.resource_version {
-            Some(0) if options.send_initial_events.is_none() => cacher.reached(),
-            Some(revision) if revision > 0 => cacher.wait_for(revision).await?,
-            _ => cacher.catch_up().await?,
-        };
-        let (mut snapshot, cursor) = storage.list_and_watch(&prefix, reached);
-        snapshot.entries.retain(|entry| options.filter.matches(entry));
-        Ok((snapshot.entries.into(), cursor, snapshot.revision))
-    } else {
-        let from = match options.resource_version {
-            Some(revision) if revision > 0 => revision,
-            _ => cacher.catch_up().await?,
-        };
-        storage.watch_from(from).map(|cursor| (VecDeque::new(), cursor, from)).map_err(|e| (e, from))
+    let (initial_events, cursor, after) = match begin(&app, &resource, &prefix, &options).await? {
+        Ok(begun) => begun,
+        Err(expired) => return Ok(Body::from(error_line(&expired))),
     };
-    let (initial_events, cursor, after) = match started {
-        Ok(started) => started,
-        Err((TooOld { oldest }, from)) => return Ok(Body::from(error_line(&ApiError::expired(from, oldest)))),
-    };
-    let seconds = options.timeout_seconds.filter(|s| *s > 0).unwrap_or_else(|| {
-        rand::rng().random_range(DEFAULT_SECONDS..2 * DEFAULT_SECONDS)
-    });
+    let seconds = options
+        .timeout_seconds
+        .filter(|s| *s > 0)
+        .unwrap_or_else(|| rand::rng().random_range(DEFAULT_SECONDS..2 * DEFAULT_SECONDS));
     let now = Instant::now();
     let deadline = now + Duration::from_secs(seconds.min(24 * 3600));
     let watch = Watch {
@@ -99,7 +81,12 @@ pub(super) async fn watch(
         initial: initial_events,
         announce: options.send_initial_events == Some(true) && options.bookmarks,
         bookmarks: options.bookmarks,
-        next_bookmark: (now + BOOKMARK_EVERY).min(deadline.checked_sub(BOOKMARK_BEFORE_END).unwrap_or(now).max(now + Duration::from_millis(100))),
+        next_bookmark: (now + BOOKMARK_EVERY).min(
+            deadline
+                .checked_sub(BOOKMARK_BEFORE_END)
+                .unwrap_or(now)
+                .max(now + Duration::from_millis(100)),
+        ),
         deadline,
         definitions: Definitions::Shown,
         ended: false,
@@ -109,6 +96,39 @@ pub(super) async fn watch(
         watch.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), watch))
     });
     Ok(Body::from_stream(stream))
+}
+
+/// What is sent first, the cursor behind it, and the revision up to which the client knows everything then.
+type Begun = (VecDeque<Arc<Entry>>, Cursor, u64);
+
+/// Finds the place where a watch begins. That it is gone is said inside the stream, as upstream does.
+async fn begin(
+    app: &App,
+    resource: &Resource,
+    prefix: &str,
+    options: &ListOptions,
+) -> ApiResult<Result<Begun, ApiError>> {
+    let cacher = &app.objects.cacher;
+    let storage = cacher.storage(resource.storage);
+    let revision = options.resource_version.filter(|v| *v > 0);
+    if options.send_initial_events.unwrap_or(revision.is_none()) {
+        let reached = match revision {
+            Some(revision) => cacher.wait_for(revision).await?,
+            None if options.resource_version == Some(0) && options.send_initial_events.is_none() => cacher.reached(),
+            None => cacher.catch_up().await?,
+        };
+        let (mut snapshot, cursor) = storage.list_and_watch(prefix, reached);
+        snapshot.entries.retain(|entry| options.filter.matches(entry));
+        return Ok(Ok((snapshot.entries.into(), cursor, snapshot.revision)));
+    }
+    let from = match revision {
+        Some(revision) => revision,
+        None => cacher.catch_up().await?,
+    };
+    Ok(match storage.watch_from(from) {
+        Ok(cursor) => Ok((VecDeque::new(), cursor, from)),
+        Err(TooOld { oldest }) => Err(ApiError::expired(from, oldest)),
+    })
 }
 
 impl Watch {
@@ -125,7 +145,14 @@ impl Watch {
             }
             // Read before the ring is: what is drained then is complete up to here.
             let reached = self.app.objects.cacher.reached();
-            match self.app.objects.cacher.clone().storage(self.resource.storage).poll(&mut self.cursor) {
+            match self
+                .app
+                .objects
+                .cacher
+                .clone()
+                .storage(self.resource.storage)
+                .poll(&mut self.cursor)
+            {
                 Err(TooOld { oldest }) => {
                     self.ended = true;
                     return Some(error_line(&ApiError::expired(self.after, oldest)));
@@ -149,7 +176,11 @@ impl Watch {
 
     /// Waits for something to do; false at the end.
     async fn wait(&mut self, out: &mut BytesMut) -> bool {
-        let bookmark = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+        let bookmark = if self.bookmarks {
+            self.next_bookmark.min(self.deadline)
+        } else {
+            self.deadline
+        };
         tokio::select! {
             () = self.cursor.changed() => {}
             () = self.app.shutdown.cancelled() => return false,
@@ -187,7 +218,10 @@ impl Watch {
             return;
         }
         self.after = change.revision;
-        let before = change.previous.as_ref().filter(|previous| self.filter.matches(previous));
+        let before = change
+            .previous
+            .as_ref()
+            .filter(|previous| self.filter.matches(previous));
         let after = change.kind == ChangeKind::Put && self.filter.matches(&change.entry);
         let resource = self.resource.clone();
         match (before, after) {

@@ -54,7 +54,10 @@ impl Target<'_> {
     }
 
     fn shape(&self) -> ApiResult<(Shape, RowObject)> {
-        Ok((negotiate::shape(self.headers)?, RowObject::parse(self.query.get("includeObject"))?))
+        Ok((
+            negotiate::shape(self.headers)?,
+            RowObject::parse(self.query.get("includeObject"))?,
+        ))
     }
 
     async fn answer(&self, code: StatusCode, written: Written) -> ApiResult<Answer> {
@@ -81,11 +84,16 @@ impl Target<'_> {
             && object::meta(&submitted.object, "name") != node
         {
             let why = format!("node {node:?} may only create what bears its own name");
-            return Err(ApiError::forbidden(self.resource.target(object::meta(&submitted.object, "name")), why));
+            return Err(ApiError::forbidden(
+                self.resource.target(object::meta(&submitted.object, "name")),
+                why,
+            ));
         }
         let objects = &self.app.objects;
         admission::admit_create(objects, self.resource, self.namespace()).await?;
-        let written = objects.create(self.resource, self.namespace(), submitted, options).await?;
+        let written = objects
+            .create(self.resource, self.namespace(), submitted, options)
+            .await?;
         self.answer(StatusCode::CREATED, written).await
     }
 
@@ -96,10 +104,17 @@ impl Target<'_> {
         self.shape()?;
         let format = negotiate::body_format(self.headers)?;
         let submitted = body::parse(&body::read(request).await?, format)?;
-        let options = UpdateOptions { part, versioned: true, write };
+        let options = UpdateOptions {
+            part,
+            versioned: true,
+            write,
+        };
         let change = move |_| Ok(submitted.clone());
-        let written =
-            self.app.objects.update(self.resource, self.namespace(), self.name(), options, &change).await?;
+        let written = self
+            .app
+            .objects
+            .update(self.resource, self.namespace(), self.name(), options, &change)
+            .await?;
         self.answer(StatusCode::OK, written).await
     }
 
@@ -126,10 +141,21 @@ impl Target<'_> {
                 }
             }
             .map_err(patch_error)?;
-            Ok(Submitted { object: new, duplicates: document.duplicates.clone() })
+            Ok(Submitted {
+                object: new,
+                duplicates: document.duplicates.clone(),
+            })
         };
-        let options = UpdateOptions { part, versioned: false, write };
-        let written = self.app.objects.update(resource, self.namespace(), name, options, &change).await?;
+        let options = UpdateOptions {
+            part,
+            versioned: false,
+            write,
+        };
+        let written = self
+            .app
+            .objects
+            .update(resource, self.namespace(), name, options, &change)
+            .await?;
         self.answer(StatusCode::OK, written).await
     }
 
@@ -140,11 +166,16 @@ impl Target<'_> {
         }
         let options = self.delete_options(request).await?;
         let (shape, rows) = self.shape()?;
-        let deleted = self.app.objects.delete(self.resource, self.namespace(), self.name(), &options).await?;
+        let deleted = self
+            .app
+            .objects
+            .delete(self.resource, self.namespace(), self.name(), &options)
+            .await?;
         match deleted {
-            Deleted::Marked(encoded) => {
-                Ok(respond::encoded(StatusCode::OK, shapes::object(self.resource, encoded, shape, rows)?))
-            }
+            Deleted::Marked(encoded) => Ok(respond::encoded(
+                StatusCode::OK,
+                shapes::object(self.resource, encoded, shape, rows)?,
+            )),
             Deleted::Gone { object, .. } => {
                 self.app.forget(self.resource, &object, options.persist).await;
                 Ok(respond::json(StatusCode::OK, &success(self.resource, &object)))
@@ -161,7 +192,12 @@ impl Target<'_> {
         for item in &page.items {
             let object: Value = serde_json::from_slice(item).unwrap_or(Value::Null);
             let namespace = Some(object::meta(&object, "namespace")).filter(|n| !n.is_empty());
-            match self.app.objects.delete(self.resource, namespace, object::meta(&object, "name"), &options).await {
+            match self
+                .app
+                .objects
+                .delete(self.resource, namespace, object::meta(&object, "name"), &options)
+                .await
+            {
                 Ok(Deleted::Gone { object, encoded }) => {
                     self.app.forget(self.resource, &object, options.persist).await;
                     gone.push(encoded);
@@ -173,8 +209,14 @@ impl Target<'_> {
             }
         }
         let (shape, rows) = self.shape()?;
-        let head = ListHead { revision: page.head.revision, ..ListHead::default() };
-        Ok(respond::encoded(StatusCode::OK, shapes::list(self.resource, &gone, &head, shape, rows)?))
+        let head = ListHead {
+            revision: page.head.revision,
+            ..ListHead::default()
+        };
+        Ok(respond::encoded(
+            StatusCode::OK,
+            shapes::list(self.resource, &gone, &head, shape, rows)?,
+        ))
     }
 
     async fn delete_options(&self, request: Body) -> ApiResult<DeleteOptions> {
@@ -208,9 +250,17 @@ impl Target<'_> {
                 let entry = entry.ok_or_else(|| ApiError::not_found(self.resource.target(self.name())))?;
                 bytes_of(self.resource, &entry).clone()
             }
-            None => self.app.objects.get(self.resource, self.namespace(), self.name()).await?,
+            None => {
+                self.app
+                    .objects
+                    .get(self.resource, self.namespace(), self.name())
+                    .await?
+            }
         };
-        Ok(respond::encoded(StatusCode::OK, shapes::object(self.resource, encoded, shape, rows)?))
+        Ok(respond::encoded(
+            StatusCode::OK,
+            shapes::object(self.resource, encoded, shape, rows)?,
+        ))
     }
 
     /// GET with `watch=true`.
@@ -234,7 +284,10 @@ impl Target<'_> {
             return Err(ApiError::not_acceptable("application/json, application/yaml"));
         }
         let page = list::list(self.app, self.resource, self.namespace(), &options).await?;
-        Ok(respond::encoded(StatusCode::OK, shapes::list(self.resource, &page.items, &page.head, shape, rows)?))
+        Ok(respond::encoded(
+            StatusCode::OK,
+            shapes::list(self.resource, &page.items, &page.head, shape, rows)?,
+        ))
     }
 }
 

@@ -29,7 +29,11 @@ impl JobAuthority {
         if job.metadata.uid.as_deref() != Some(attempt.job_uid.as_str()) {
             return Err(fenced("another job has this name now"));
         }
-        let attempts = job.status.as_ref().map(|status| status.attempts.as_slice()).unwrap_or_default();
+        let attempts = job
+            .status
+            .as_ref()
+            .map(|status| status.attempts.as_slice())
+            .unwrap_or_default();
         let Some(claim) = attempts.iter().find(|claim| claim.number == attempt.number) else {
             return Err(Refusal::Unavailable("the attempt has not been claimed".to_owned()));
         };
@@ -40,7 +44,8 @@ impl JobAuthority {
         if node != Some(claim.node.as_str()) && !peer.groups.iter().any(|group| group == MASTERS) {
             return Err(fenced("the attempt was claimed by another node"));
         }
-        LogKey::new(&attempt.namespace, &attempt.job_uid, attempt.number).map_err(|error| Refusal::Fenced(error.to_string()))
+        LogKey::new(&attempt.namespace, &attempt.job_uid, attempt.number)
+            .map_err(|error| Refusal::Fenced(error.to_string()))
     }
 }
 

@@ -20,7 +20,11 @@ pub struct CachedJobs {
 impl CachedJobs {
     /// Over a cacher. `None` when the registry has no Jobs.
     pub fn new(cacher: Arc<Cacher>, registry: &Registry) -> Option<Self> {
-        let storage = |plural| registry.find(breakbulk_schemas::GROUP, breakbulk_schemas::VERSION, plural).map(|r| r.storage);
+        let storage = |plural| {
+            registry
+                .find(breakbulk_schemas::GROUP, breakbulk_schemas::VERSION, plural)
+                .map(|r| r.storage)
+        };
         let (jobs, runs) = (storage("jobs")?, storage("pipelineruns")?);
         Some(Self { cacher, jobs, runs })
     }
@@ -35,14 +39,22 @@ impl Jobs for CachedJobs {
     fn of_run(&self, namespace: &str, run: &str) -> Vec<String> {
         let prefix = format!("{namespace}/");
         let snapshot = self.cacher.storage(self.jobs).list(&prefix, None, 0);
-        let of_run = snapshot.entries.iter().filter(|entry| entry.label(labels::RUN) == Some(run));
-        of_run.filter_map(|entry| entry.key.strip_prefix(prefix.as_str()).map(str::to_owned)).collect()
+        let of_run = snapshot
+            .entries
+            .iter()
+            .filter(|entry| entry.label(labels::RUN) == Some(run));
+        of_run
+            .filter_map(|entry| entry.key.strip_prefix(prefix.as_str()).map(str::to_owned))
+            .collect()
     }
 
     fn run_has_ended(&self, namespace: &str, run: &str) -> Option<bool> {
         let entry = self.cacher.storage(self.runs).get(&format!("{namespace}/{run}"))?;
         let run: PipelineRun = serde_json::from_slice(&entry.encoded).ok()?;
-        Some(run.status.is_some_and(|status| truth(&status.conditions, SUCCEEDED) != Truth::Unknown))
+        Some(
+            run.status
+                .is_some_and(|status| truth(&status.conditions, SUCCEEDED) != Truth::Unknown),
+        )
     }
 
     fn job_changes(&self) -> watch::Receiver<u64> {

@@ -41,7 +41,10 @@ pub(super) fn parse_job(text: &str) -> Result<JobCursor, LogError> {
     if attempt == 0 {
         return Err(LogError::Cursor(text.to_owned()));
     }
-    Ok(JobCursor { attempt, offset: number & ((1 << OFFSET_BITS) - 1) })
+    Ok(JobCursor {
+        attempt,
+        offset: number & ((1 << OFFSET_BITS) - 1),
+    })
 }
 
 impl RunCursor {
@@ -56,7 +59,11 @@ impl RunCursor {
             let (job, cursor) = part.split_once(':').ok_or_else(wrong)?;
             Ok((job.to_owned(), parse_job(cursor).map_err(|_| wrong())?))
         };
-        let jobs = text.split('.').filter(|part| !part.is_empty()).map(pair).collect::<Result<_, LogError>>()?;
+        let jobs = text
+            .split('.')
+            .filter(|part| !part.is_empty())
+            .map(pair)
+            .collect::<Result<_, LogError>>()?;
         Ok(Self { jobs })
     }
 }
@@ -78,11 +85,16 @@ mod tests {
 
     #[test]
     fn cursors_read_back_and_grow() {
-        let first = JobCursor { attempt: 1, offset: u64::from(u32::MAX) * 7 };
+        let first = JobCursor {
+            attempt: 1,
+            offset: u64::from(u32::MAX) * 7,
+        };
         let second = JobCursor { attempt: 2, offset: 0 };
         assert_eq!(parse_job(&first.to_string()).unwrap(), first);
         assert!(second.to_string().parse::<u64>().unwrap() > first.to_string().parse::<u64>().unwrap());
-        let run = RunCursor { jobs: BTreeMap::from([("r-a".to_owned(), first), ("r-b".to_owned(), second)]) };
+        let run = RunCursor {
+            jobs: BTreeMap::from([("r-a".to_owned(), first), ("r-b".to_owned(), second)]),
+        };
         assert_eq!(RunCursor::parse(&run.to_string()).unwrap(), run);
     }
 

@@ -37,12 +37,25 @@ struct Encoder {
 }
 
 /// A job's log.
-pub(super) fn job(pieces: BoxStream<'static, Result<Piece, LogError>>, namespace: &str, name: &str, limit: Option<u64>) -> Body {
-    encode(pieces, Encoder::new(namespace, name, Place::Job(JobCursor { attempt: 1, offset: 0 }), limit))
+pub(super) fn job(
+    pieces: BoxStream<'static, Result<Piece, LogError>>,
+    namespace: &str,
+    name: &str,
+    limit: Option<u64>,
+) -> Body {
+    encode(
+        pieces,
+        Encoder::new(namespace, name, Place::Job(JobCursor { attempt: 1, offset: 0 }), limit),
+    )
 }
 
 /// A run's log; `from` is the cursor it was resumed at.
-pub(super) fn run(pieces: BoxStream<'static, Result<Piece, LogError>>, namespace: &str, from: RunCursor, limit: Option<u64>) -> Body {
+pub(super) fn run(
+    pieces: BoxStream<'static, Result<Piece, LogError>>,
+    namespace: &str,
+    from: RunCursor,
+    limit: Option<u64>,
+) -> Body {
     encode(pieces, Encoder::new(namespace, "", Place::Run(from), limit))
 }
 
@@ -58,7 +71,14 @@ fn encode(pieces: BoxStream<'static, Result<Piece, LogError>>, encoder: Encoder)
 impl Encoder {
     fn new(namespace: &str, name: &str, place: Place, limit: Option<u64>) -> Self {
         let left = limit.unwrap_or(u64::MAX);
-        Self { namespace: namespace.to_owned(), name: name.to_owned(), place, left, last: None, sealed: true }
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            place,
+            left,
+            last: None,
+            sealed: true,
+        }
     }
 
     /// Events for some pieces; none when everything allowed has been handed out.
@@ -101,7 +121,10 @@ impl Encoder {
                 let behind = end_of(&chunk);
                 let cursor = match &mut self.place {
                     Place::Job(cursor) => {
-                        *cursor = JobCursor { attempt: piece.attempt, offset: behind };
+                        *cursor = JobCursor {
+                            attempt: piece.attempt,
+                            offset: behind,
+                        };
                         cursor.to_string()
                     }
                     Place::Run(cursor) => {

@@ -44,7 +44,9 @@ pub(super) struct JobReader {
 
 enum State {
     /// The next attempt after this one is to be found; 0: the first to read.
-    Finding { after: u32 },
+    Finding {
+        after: u32,
+    },
     Reading(Reading),
     Done,
 }
@@ -68,7 +70,12 @@ enum Found {
 
 impl From {
     pub(super) fn new(query: &LogQuery, resumed: Option<JobCursor>) -> Self {
-        Self { which: query.attempt, start: query.start, follow: query.follow, resumed }
+        Self {
+            which: query.attempt,
+            start: query.start,
+            follow: query.follow,
+            resumed,
+        }
     }
 }
 
@@ -116,12 +123,21 @@ impl JobReader {
 
     /// The attempt to read next.
     fn find(&self, after: u32) -> Found {
-        let Some(job) = self.jobs.job(&self.namespace, &self.name) else { return Found::Nothing };
-        let attempts = job.status.as_ref().map(|status| status.attempts.as_slice()).unwrap_or_default();
+        let Some(job) = self.jobs.job(&self.namespace, &self.name) else {
+            return Found::Nothing;
+        };
+        let attempts = job
+            .status
+            .as_ref()
+            .map(|status| status.attempts.as_slice())
+            .unwrap_or_default();
         let has = |number: u32| attempts.iter().any(|attempt| attempt.number == number);
         let last = attempts.last().map(|attempt| attempt.number);
         let wanted = match (self.from.resumed, self.from.which) {
-            _ if after > 0 => attempts.iter().map(|attempt| attempt.number).find(|number| *number > after),
+            _ if after > 0 => attempts
+                .iter()
+                .map(|attempt| attempt.number)
+                .find(|number| *number > after),
             (Some(cursor), _) => Some(cursor.attempt).filter(|number| has(*number)),
             (None, Which::Number(number)) => Some(number).filter(|number| has(*number)),
             (None, Which::Previous) => last.and_then(|last| last.checked_sub(1)).filter(|number| *number > 0),
@@ -154,19 +170,41 @@ impl JobReader {
         };
         let over = !self.from.follow;
         let items = self.items(&key, start, over);
-        let offset = if let Start::Offset(offset) = start { Some(offset) } else { None };
+        let offset = if let Start::Offset(offset) = start {
+            Some(offset)
+        } else {
+            None
+        };
         // What the Job says already counts as a change: look at it before the first wait.
         self.changes.mark_changed();
-        self.state = State::Reading(Reading { attempt: number, key, items, offset, over, late: None });
+        self.state = State::Reading(Reading {
+            attempt: number,
+            key,
+            items,
+            offset,
+            over,
+            late: None,
+        });
     }
 
     fn items(&self, key: &LogKey, start: Start, over: bool) -> BoxStream<'static, Result<ReadItem, ReadError>> {
-        self.store.read(key, ReadOptions { start, limit_bytes: None, follow: !over }).boxed()
+        self.store
+            .read(
+                key,
+                ReadOptions {
+                    start,
+                    limit_bytes: None,
+                    follow: !over,
+                },
+            )
+            .boxed()
     }
 
     /// One step of reading. `None`: nothing to hand out yet.
     async fn read(&mut self) -> Option<Result<Piece, LogError>> {
-        let State::Reading(reading) = &mut self.state else { return None };
+        let State::Reading(reading) = &mut self.state else {
+            return None;
+        };
         let late = reading.late.unwrap_or_else(Instant::now);
         // All three are cancel-safe: a stream keeps its place, a watch its version, and a timer is only a time.
         tokio::select! {
@@ -188,7 +226,9 @@ impl JobReader {
     }
 
     fn item(&mut self, item: Option<Result<ReadItem, ReadError>>) -> Option<Result<Piece, LogError>> {
-        let State::Reading(reading) = &mut self.state else { return None };
+        let State::Reading(reading) = &mut self.state else {
+            return None;
+        };
         let attempt = reading.attempt;
         let part = match item {
             Some(Ok(ReadItem::Chunk(chunk))) => {
@@ -197,7 +237,14 @@ impl JobReader {
             }
             Some(Ok(ReadItem::End(end))) => self.ended(attempt, end),
             // Nothing was ever stored; a deleted log goes with its Job.
-            None | Some(Err(ReadError::NotFound)) => self.ended(attempt, End { length: 0, digest: None, sealed: false }),
+            None | Some(Err(ReadError::NotFound)) => self.ended(
+                attempt,
+                End {
+                    length: 0,
+                    digest: None,
+                    sealed: false,
+                },
+            ),
             Some(Err(ReadError::Deleted)) => {
                 self.state = State::Done;
                 return None;
@@ -207,19 +254,29 @@ impl JobReader {
                 return Some(Err(LogError::Read(error)));
             }
         };
-        Some(Ok(Piece { job: Arc::clone(&self.name), attempt, part }))
+        Some(Ok(Piece {
+            job: Arc::clone(&self.name),
+            attempt,
+            part,
+        }))
     }
 
     fn ended(&mut self, attempt: u32, end: End) -> Part {
         let goes_on = self.from.follow && !matches!(self.from.which, Which::Number(_));
-        self.state = if goes_on { State::Finding { after: attempt } } else { State::Done };
+        self.state = if goes_on {
+            State::Finding { after: attempt }
+        } else {
+            State::Done
+        };
         Part::End(end)
     }
 
     /// Looks at the Job: whether the log being followed will ever be sealed.
     async fn look(&mut self) {
         let job = self.jobs.job(&self.namespace, &self.name);
-        let State::Reading(reading) = &mut self.state else { return };
+        let State::Reading(reading) = &mut self.state else {
+            return;
+        };
         let attempt = job.as_ref().and_then(|job| attempt_of(job, reading.attempt));
         let verdict = match (&job, attempt) {
             (Some(job), Some(attempt)) => verdict(job, attempt),
@@ -236,7 +293,9 @@ impl JobReader {
 
     /// The attempt ended a while ago: if it still has no log, it has none.
     async fn give_up(&mut self) {
-        let State::Reading(reading) = &mut self.state else { return };
+        let State::Reading(reading) = &mut self.state else {
+            return;
+        };
         reading.late = None;
         let known = self.store.info(&reading.key).await;
         if matches!(known, Ok(None)) {
@@ -267,7 +326,11 @@ enum Verdict {
 
 fn verdict(job: &Job, attempt: &Attempt) -> Verdict {
     let latest = job.last_attempt().map(|last| last.number) == Some(attempt.number);
-    let never_sealed = latest && job.status.as_ref().is_some_and(|status| truth(&status.conditions, LOGS_SEALED) == Truth::False);
+    let never_sealed = latest
+        && job
+            .status
+            .as_ref()
+            .is_some_and(|status| truth(&status.conditions, LOGS_SEALED) == Truth::False);
     match attempt.reason {
         None => Verdict::Open,
         Some(AttemptReason::NodeLost) => Verdict::Over,
@@ -277,7 +340,11 @@ fn verdict(job: &Job, attempt: &Attempt) -> Verdict {
 }
 
 fn attempt_of(job: &Job, number: u32) -> Option<&Attempt> {
-    job.status.as_ref()?.attempts.iter().find(|attempt| attempt.number == number)
+    job.status
+        .as_ref()?
+        .attempts
+        .iter()
+        .find(|attempt| attempt.number == number)
 }
 
 /// The offset behind a chunk.

@@ -108,7 +108,12 @@ impl JobLogs {
         if self.jobs.run_has_ended(namespace, name).is_none() {
             return Err(LogError::NotFound);
         }
-        let from = query.after.as_deref().map(cursor::RunCursor::parse).transpose()?.unwrap_or_default();
+        let from = query
+            .after
+            .as_deref()
+            .map(cursor::RunCursor::parse)
+            .transpose()?
+            .unwrap_or_default();
         let reader = run::RunReader::new(self, namespace, name, query, &from);
         Ok(match query.form {
             query::Form::Text => text::run(reader.into_stream(), name, query),

@@ -73,7 +73,11 @@ impl LogQuery {
     pub fn parse<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>, now: Timestamp) -> Result<Self, QueryError> {
         let mut query = Self::default();
         for (name, value) in parameters {
-            let wrong = |expected| QueryError { name: name.to_owned(), value: value.to_owned(), expected };
+            let wrong = |expected| QueryError {
+                name: name.to_owned(),
+                value: value.to_owned(),
+                expected,
+            };
             let whole = || value.parse::<u64>().map_err(|_| wrong("a whole number"));
             match name {
                 "follow" => query.follow = flag(value).ok_or_else(|| wrong("true or false"))?,
@@ -93,13 +97,16 @@ impl LogQuery {
                     query.limit_bytes = Some(limit.ok_or_else(|| wrong("a whole number above 0"))?);
                 }
                 "sinceTime" => {
-                    let since: Timestamp = value.parse().map_err(|_| wrong("a time such as 2026-01-31T12:00:00Z"))?;
+                    let since: Timestamp = value
+                        .parse()
+                        .map_err(|_| wrong("a time such as 2026-01-31T12:00:00Z"))?;
                     query.start = since_start(query.start, since);
                 }
                 "sinceSeconds" => {
                     let seconds = i64::try_from(whole()?).ok().filter(|seconds| *seconds > 0);
                     let seconds = seconds.ok_or_else(|| wrong("a whole number above 0"))?;
-                    let since = Timestamp::from_second(now.as_second().saturating_sub(seconds)).unwrap_or(Timestamp::MIN);
+                    let since =
+                        Timestamp::from_second(now.as_second().saturating_sub(seconds)).unwrap_or(Timestamp::MIN);
                     query.start = since_start(query.start, since);
                 }
                 "resourceVersion" if !value.is_empty() && value != "0" => query.after = Some(value.to_owned()),
@@ -136,19 +143,38 @@ mod tests {
 
     #[test]
     fn kubectls_options_are_understood() {
-        let query = parse(&[("follow", "true"), ("container", "x"), ("tailLines", "5"), ("timestamps", "1"), ("limitBytes", "9")]);
+        let query = parse(&[
+            ("follow", "true"),
+            ("container", "x"),
+            ("tailLines", "5"),
+            ("timestamps", "1"),
+            ("limitBytes", "9"),
+        ]);
         let query = query.unwrap();
         assert!(query.follow && query.timestamps == Timestamps::On);
-        assert_eq!((query.start, query.limit_bytes, query.form), (Start::TailLines(5), Some(9), Form::Text));
+        assert_eq!(
+            (query.start, query.limit_bytes, query.form),
+            (Start::TailLines(5), Some(9), Form::Text)
+        );
         let since = parse(&[("sinceSeconds", "10")]).unwrap().start;
         assert_eq!(since, parse(&[("sinceTime", "2026-01-01T00:00:00Z")]).unwrap().start);
         let watch = parse(&[("watch", "true"), ("resourceVersion", "7")]).unwrap();
-        assert_eq!((watch.form, watch.follow, watch.after.as_deref()), (Form::Watch, true, Some("7")));
+        assert_eq!(
+            (watch.form, watch.follow, watch.after.as_deref()),
+            (Form::Watch, true, Some("7"))
+        );
     }
 
     #[test]
     fn a_wrong_option_is_named() {
-        for (name, value) in [("follow", "maybe"), ("tailLines", "-1"), ("limitBytes", "0"), ("attempt", "0"), ("sinceTime", "x"), ("sinceSeconds", "0")] {
+        for (name, value) in [
+            ("follow", "maybe"),
+            ("tailLines", "-1"),
+            ("limitBytes", "0"),
+            ("attempt", "0"),
+            ("sinceTime", "x"),
+            ("sinceSeconds", "0"),
+        ] {
             let error = parse(&[(name, value)]).unwrap_err().to_string();
             assert!(error.starts_with(name) && error.contains(value), "{error}");
         }

@@ -66,7 +66,11 @@ impl RunReader {
     async fn next(&mut self) -> Option<Result<Piece, LogError>> {
         loop {
             // Asked before the jobs are: a run that has ended makes no more of them.
-            let ended = self.logs.jobs.run_has_ended(&self.namespace, &self.name).unwrap_or(true);
+            let ended = self
+                .logs
+                .jobs
+                .run_has_ended(&self.namespace, &self.name)
+                .unwrap_or(true);
             self.discover();
             let follow = self.query.follow;
             let (open, job_changes, run_changes) = (&mut self.open, &mut self.job_changes, &mut self.run_changes);
@@ -94,7 +98,11 @@ impl RunReader {
             if self.known.insert(name.clone()) {
                 let from = From::new(&self.query, self.from.jobs.get(&name).copied());
                 let reader = JobReader::new(&self.logs, &self.namespace, &name, from);
-                self.open.push(Open { pieces: reader.into_stream(), head: None, done: false });
+                self.open.push(Open {
+                    pieces: reader.into_stream(),
+                    head: None,
+                    done: false,
+                });
             }
         }
     }
@@ -118,7 +126,11 @@ fn poll(open: &mut Vec<Open>, follow: bool, context: &mut Context<'_>) -> Poll<S
     if pending && !follow {
         return Poll::Pending;
     }
-    let oldest = open.iter().enumerate().filter_map(|(at, log)| Some((time(log.head.as_ref()?), at))).min();
+    let oldest = open
+        .iter()
+        .enumerate()
+        .filter_map(|(at, log)| Some((time(log.head.as_ref()?), at)))
+        .min();
     let head = oldest.and_then(|(_, at)| open[at].head.take());
     head.map_or(Poll::Pending, |piece| Poll::Ready(Step::Piece(piece)))
 }
@@ -126,7 +138,10 @@ fn poll(open: &mut Vec<Open>, follow: bool, context: &mut Context<'_>) -> Poll<S
 /// When a piece was written; ends and errors come as soon as they can.
 fn time(piece: &Result<Piece, LogError>) -> u64 {
     match piece {
-        Ok(Piece { part: Part::Chunk(chunk), .. }) => chunk.time,
+        Ok(Piece {
+            part: Part::Chunk(chunk),
+            ..
+        }) => chunk.time,
         _ => 0,
     }
 }

@@ -31,13 +31,19 @@ pub(super) fn job(pieces: BoxStream<'static, Result<Piece, LogError>>, query: &L
 }
 
 /// Renders pieces; large ones go out as they are, small ones together.
-fn joined(pieces: Vec<Result<Piece, LogError>>, mut render: impl FnMut(&Chunk) -> Bytes) -> Vec<Result<Bytes, LogError>> {
+fn joined(
+    pieces: Vec<Result<Piece, LogError>>,
+    mut render: impl FnMut(&Chunk) -> Bytes,
+) -> Vec<Result<Bytes, LogError>> {
     const LARGE: usize = 16 * 1024;
     let mut out = Vec::new();
     let mut small = BytesMut::new();
     for piece in pieces {
         let bytes = match piece {
-            Ok(Piece { part: Part::Chunk(chunk), .. }) => render(&chunk),
+            Ok(Piece {
+                part: Part::Chunk(chunk),
+                ..
+            }) => render(&chunk),
             Ok(_) => continue,
             Err(error) => {
                 flush(&mut small, &mut out);
@@ -65,7 +71,12 @@ fn flush(small: &mut BytesMut, out: &mut Vec<Result<Bytes, LogError>>) {
 /// A run's log: whole lines, each behind the name of its job in brackets.
 pub(super) fn run(pieces: BoxStream<'static, Result<Piece, LogError>>, run: &str, query: &LogQuery) -> Body {
     let prefix = format!("{run}-");
-    let lines = Joiner { prefix, timestamps: query.timestamps, left: query.limit_bytes.unwrap_or(u64::MAX), lines: Lines::new() };
+    let lines = Joiner {
+        prefix,
+        timestamps: query.timestamps,
+        left: query.limit_bytes.unwrap_or(u64::MAX),
+        lines: Lines::new(),
+    };
     pieces
         .map(Some)
         .chain(stream::once(std::future::ready(None)))
@@ -126,7 +137,9 @@ impl Joiner {
         if self.timestamps == Timestamps::Off {
             return String::new();
         }
-        jiff::Timestamp::from_nanosecond(i128::from(chunk.time)).map(|time| format!("{time:.9} ")).unwrap_or_default()
+        jiff::Timestamp::from_nanosecond(i128::from(chunk.time))
+            .map(|time| format!("{time:.9} "))
+            .unwrap_or_default()
     }
 
     fn line(&self, job: &str, stamp: &str, line: &[u8], out: &mut BytesMut) {

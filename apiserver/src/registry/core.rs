@@ -46,7 +46,6 @@ const PLAIN: Rules = Rules {
     validate: |_, _| Vec::new(),
     prepare: |_, _| {},
 };
-const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Reads a body into its type and writes it out again.
 fn through<T: DeserializeOwned + Serialize>(body: Value) -> Result<Value, String> {
@@ -54,96 +53,87 @@ fn through<T: DeserializeOwned + Serialize>(body: Value) -> Result<Value, String
     serde_json::to_value(typed).map_err(|e| e.to_string())
 }
 
-fn table() -> Vec<Row> {
-    let row = |group, kind, plural, short_names, namespaced, typed| Row {
+/// A kind as it is written in the tables below: kind, plural, short names.
+type Names = (&'static str, &'static str, &'static [&'static str]);
+
+/// A row without anything special.
+const fn plain(group: &'static str, names: Names, namespaced: bool, typed: fn(Value) -> Result<Value, String>) -> Row {
+    Row {
         group,
-        kind,
-        plural,
-        short_names,
+        kind: names.0,
+        plural: names.1,
+        short_names: names.2,
         namespaced,
         subresources: NONE,
         names: NameRule::Subdomain,
         fields: &[],
         typed,
         rules: PLAIN,
-    };
+    }
+}
+
+/// The core group.
+fn core_group() -> Vec<Row> {
+    let all = |names, typed| plain("", names, false, typed);
+    let inside = |names, typed| plain("", names, true, typed);
     vec![
         Row {
             subresources: NAMESPACE,
             names: NameRule::Label,
             fields: &["status.phase"],
             rules: rules::NAMESPACE,
-            ..row("", "Namespace", "namespaces", &["ns"], false, through::<Namespace>)
+            ..all(("Namespace", "namespaces", &["ns"]), through::<Namespace>)
         },
         Row {
             subresources: STATUS,
             fields: &["spec.unschedulable"],
-            ..row("", "Node", "nodes", &["no"], false, through::<Node>)
+            ..all(("Node", "nodes", &["no"]), through::<Node>)
         },
         Row {
             fields: &["type"],
             rules: rules::SECRET,
-            ..row("", "Secret", "secrets", &[], true, through::<Secret>)
+            ..inside(("Secret", "secrets", &[]), through::<Secret>)
         },
         Row {
             rules: rules::CONFIG_MAP,
-            ..row("", "ConfigMap", "configmaps", &["cm"], true, through::<ConfigMap>)
+            ..inside(("ConfigMap", "configmaps", &["cm"]), through::<ConfigMap>)
         },
         Row {
             fields: &events::FIELDS,
-            ..row("", "Event", "events", &["ev"], true, through::<Event>)
+            ..inside(("Event", "events", &["ev"]), through::<Event>)
         },
-        row(
-            "",
-            "ServiceAccount",
-            "serviceaccounts",
-            &["sa"],
-            true,
+        inside(
+            ("ServiceAccount", "serviceaccounts", &["sa"]),
             through::<ServiceAccount>,
         ),
         Row {
             subresources: STATUS,
-            ..row(
-                "",
-                "ResourceQuota",
-                "resourcequotas",
-                &["quota"],
-                true,
+            ..inside(
+                ("ResourceQuota", "resourcequotas", &["quota"]),
                 through::<ResourceQuota>,
             )
         },
-        row("coordination.k8s.io", "Lease", "leases", &[], true, through::<Lease>),
-        row(
-            "scheduling.k8s.io",
-            "PriorityClass",
-            "priorityclasses",
-            &["pc"],
+    ]
+}
+
+/// The other groups.
+fn other_groups() -> Vec<Row> {
+    let rbac = |names, namespaced, typed| Row {
+        names: NameRule::Segment,
+        ..plain("rbac.authorization.k8s.io", names, namespaced, typed)
+    };
+    let priority: Names = ("PriorityClass", "priorityclasses", &["pc"]);
+    vec![
+        plain("coordination.k8s.io", ("Lease", "leases", &[]), true, through::<Lease>),
+        plain("scheduling.k8s.io", priority, false, through::<PriorityClass>),
+        rbac(("Role", "roles", &[]), true, through::<Role>),
+        rbac(("RoleBinding", "rolebindings", &[]), true, through::<RoleBinding>),
+        rbac(("ClusterRole", "clusterroles", &[]), false, through::<ClusterRole>),
+        rbac(
+            ("ClusterRoleBinding", "clusterrolebindings", &[]),
             false,
-            through::<PriorityClass>,
+            through::<ClusterRoleBinding>,
         ),
-        Row {
-            names: NameRule::Segment,
-            ..row(RBAC, "Role", "roles", &[], true, through::<Role>)
-        },
-        Row {
-            names: NameRule::Segment,
-            ..row(RBAC, "RoleBinding", "rolebindings", &[], true, through::<RoleBinding>)
-        },
-        Row {
-            names: NameRule::Segment,
-            ..row(RBAC, "ClusterRole", "clusterroles", &[], false, through::<ClusterRole>)
-        },
-        Row {
-            names: NameRule::Segment,
-            ..row(
-                RBAC,
-                "ClusterRoleBinding",
-                "clusterrolebindings",
-                &[],
-                false,
-                through::<ClusterRoleBinding>,
-            )
-        },
     ]
 }
 
@@ -151,7 +141,7 @@ fn table() -> Vec<Row> {
 pub(super) fn rows(next: usize) -> (Vec<Resource>, Vec<Storage>) {
     let mut resources = Vec::new();
     let mut storages = Vec::new();
-    for row in table() {
+    for row in core_group().into_iter().chain(other_groups()) {
         let id = StorageId::new(next + storages.len());
         let resource = resource(&row, id);
         storages.push(Storage {

@@ -31,18 +31,7 @@ pub(super) fn row(kind: &KindRow, storage: StorageId) -> (Resource, Storage) {
         ),
         None => ("v1".to_owned(), Vec::new(), false),
     };
-    let paths: Vec<Vec<String>> = fields
-        .iter()
-        .map(|p| p.trim_start_matches('.').split('.').map(str::to_owned).collect())
-        .collect();
-    let selectable = paths
-        .iter()
-        .enumerate()
-        .map(|(index, path)| Selectable {
-            label: path.join("."),
-            index,
-        })
-        .collect();
+    let (paths, selectable) = selectable(&fields);
     let log = spec.group == breakbulk_schemas::GROUP && WITH_LOG.contains(&names.plural.as_str());
     let resource = Resource {
         singular: names.singular.unwrap_or_else(|| names.kind.to_lowercase()),
@@ -77,6 +66,18 @@ pub(super) fn row(kind: &KindRow, storage: StorageId) -> (Resource, Storage) {
         fields: paths,
     };
     (resource, storage)
+}
+
+/// The fields that selectors may name, as paths and as they are spelled.
+fn selectable(json_paths: &[String]) -> (Vec<Vec<String>>, Vec<Selectable>) {
+    let split = |path: &String| path.trim_start_matches('.').split('.').map(str::to_owned).collect();
+    let paths: Vec<Vec<String>> = json_paths.iter().map(split).collect();
+    let name = |(index, path): (usize, &Vec<String>)| Selectable {
+        label: path.join("."),
+        index,
+    };
+    let selectable = paths.iter().enumerate().map(name).collect();
+    (paths, selectable)
 }
 
 /// The schema of a definition's first version, as JSON.

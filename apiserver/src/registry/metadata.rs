@@ -15,7 +15,13 @@ const SUFFIX_CHARS: usize = 5;
 const GENERATED_MAX: usize = 63;
 const ANNOTATIONS_MAX: usize = 256 << 10;
 /// Set by the server; nobody changes them.
-const OWNED: [&str; 5] = ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"];
+const OWNED: [&str; 5] = [
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+];
 
 /// Brings `metadata` into its type. Unknown fields fall out and are returned; wrong types are an error in words.
 /// `managedFields` is not kept yet: server-side apply is what it is for.
@@ -44,7 +50,11 @@ fn collect_unknown(given: &Value, kept: &Value, path: &str, found: &mut Vec<Stri
     match (given, kept) {
         (Value::Object(given), Value::Object(kept)) => {
             for (key, value) in given {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 match kept.get(key) {
                     Some(kept) => collect_unknown(value, kept, &path, found),
                     None if is_empty(value) => {}
@@ -72,7 +82,10 @@ fn is_empty(value: &Value) -> bool {
 
 /// A name from `generateName`: the base, cut, and five random characters that spell no word.
 pub fn generate_name(base: &str) -> String {
-    let keep = base.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= GENERATED_MAX - SUFFIX_CHARS);
+    let keep = base
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| *end <= GENERATED_MAX - SUFFIX_CHARS);
     let mut name = base[..keep.last().unwrap_or(0)].to_owned();
     let mut random = rand::rng();
     name.extend((0..SUFFIX_CHARS).map(|_| char::from(SUFFIX[random.random_range(0..SUFFIX.len())])));
@@ -117,11 +130,19 @@ pub fn validate(object: &Value, old: Option<&Value>, names: NameRule) -> Vec<Fie
     if old.is_none()
         && let Err(expected) = check_name(object::meta(object, "name"), names)
     {
-        errors.push(FieldError::invalid(path.child("name"), object::meta(object, "name"), expected));
+        errors.push(FieldError::invalid(
+            path.child("name"),
+            object::meta(object, "name"),
+            expected,
+        ));
     }
     validate_labels(&metadata["labels"], &path.child("labels"), &mut errors);
     validate_annotations(&metadata["annotations"], &path.child("annotations"), &mut errors);
-    validate_owners(&metadata["ownerReferences"], &path.child("ownerReferences"), &mut errors);
+    validate_owners(
+        &metadata["ownerReferences"],
+        &path.child("ownerReferences"),
+        &mut errors,
+    );
     validate_finalizers(object, old, &path.child("finalizers"), &mut errors);
     errors
 }
@@ -154,7 +175,9 @@ pub fn check_name(name: &str, rule: NameRule) -> Result<(), &'static str> {
 }
 
 fn is_qualified(key: &str) -> bool {
-    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let (prefix, name) = key
+        .rsplit_once('/')
+        .map_or((None, key), |(prefix, name)| (Some(prefix), name));
     let ends = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
     let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     name.len() <= 63
@@ -211,17 +234,28 @@ fn validate_finalizers(object: &Value, old: Option<&Value>, path: &Path, errors:
     let finalizers = object::finalizers(object);
     for name in &finalizers {
         if !is_qualified(name) {
-            errors.push(FieldError::invalid(path.clone(), name, "name part must consist of alphanumeric characters, '-', '_' or '.'"));
+            errors.push(FieldError::invalid(
+                path.clone(),
+                name,
+                "name part must consist of alphanumeric characters, '-', '_' or '.'",
+            ));
         }
     }
     if finalizers.contains(&"orphan") && finalizers.contains(&"foregroundDeletion") {
-        errors.push(FieldError::invalid(path.clone(), "orphan", "finalizer orphan and foregroundDeletion cannot be both set"));
+        errors.push(FieldError::invalid(
+            path.clone(),
+            "orphan",
+            "finalizer orphan and foregroundDeletion cannot be both set",
+        ));
     }
-    let Some(old) = old.filter(|old| object::is_deleting(old)) else { return };
+    let Some(old) = old.filter(|old| object::is_deleting(old)) else {
+        return;
+    };
     let before = object::finalizers(old);
     let added: Vec<_> = finalizers.iter().filter(|f| !before.contains(f)).collect();
     if !added.is_empty() {
-        let detail = format!("no new finalizers can be added if the object is being deleted, found new finalizers {added:?}");
+        let detail =
+            format!("no new finalizers can be added if the object is being deleted, found new finalizers {added:?}");
         errors.push(FieldError::new(path.clone(), ErrorKind::Forbidden, detail));
     }
 }
@@ -241,7 +275,10 @@ mod tests {
 
     #[test]
     fn unknown_metadata_is_named_and_dropped() {
-        let mut object = json!({"metadata": {"name": "a", "nope": 1, "labels": {"x": "y"}}}).as_object().unwrap().clone();
+        let mut object = json!({"metadata": {"name": "a", "nope": 1, "labels": {"x": "y"}}})
+            .as_object()
+            .unwrap()
+            .clone();
         assert_eq!(coerce(&mut object).unwrap(), ["metadata.nope"]);
         assert_eq!(object["metadata"], json!({"name": "a", "labels": {"x": "y"}}));
     }

@@ -38,8 +38,16 @@ impl Registry {
         let (core_resources, core_storages) = core::rows(storages.len());
         resources.extend(core_resources);
         storages.extend(core_storages);
-        let by_prefix = storages.iter().enumerate().map(|(i, s)| (s.prefix.clone(), StorageId::new(i))).collect();
-        Self { resources: resources.into_iter().map(Arc::new).collect(), storages, by_prefix }
+        let by_prefix = storages
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (s.prefix.clone(), StorageId::new(i)))
+            .collect();
+        Self {
+            resources: resources.into_iter().map(Arc::new).collect(),
+            storages,
+            by_prefix,
+        }
     }
 
     /// All resources.
@@ -59,7 +67,9 @@ impl Registry {
 
     /// The resource of a path.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.resources.iter().find(|r| r.plural == plural && r.group == group && r.version == version)
+        self.resources
+            .iter()
+            .find(|r| r.plural == plural && r.group == group && r.version == version)
     }
 
     /// The storage that a key belongs to, and what is left of the key: `namespace/name` or `name`.
@@ -87,7 +97,10 @@ mod tests {
     fn a_key_is_located_in_its_storage() {
         let registry = Registry::new();
         let (id, storage, rest) = registry.locate(b"/registry/breakbulk.dev/jobs/default/a").unwrap();
-        assert_eq!((storage.prefix.as_str(), rest), ("/registry/breakbulk.dev/jobs/", "default/a"));
+        assert_eq!(
+            (storage.prefix.as_str(), rest),
+            ("/registry/breakbulk.dev/jobs/", "default/a")
+        );
         assert_eq!(registry.find("breakbulk.dev", "v1", "jobs").unwrap().storage, id);
         let (_, storage, rest) = registry.locate(b"/registry/nodes/n1").unwrap();
         assert_eq!((storage.prefix.as_str(), rest), ("/registry/nodes/", "n1"));
@@ -98,7 +111,10 @@ mod tests {
     #[test]
     fn both_groups_of_events_share_one_storage() {
         let registry = Registry::new();
-        let (old, new) = (registry.find("", "v1", "events"), registry.find("events.k8s.io", "v1", "events"));
+        let (old, new) = (
+            registry.find("", "v1", "events"),
+            registry.find("events.k8s.io", "v1", "events"),
+        );
         assert_eq!(old.unwrap().storage, new.unwrap().storage);
     }
 }

@@ -107,7 +107,9 @@ impl Objects {
 
     /// One object from the cache, as old as that may be.
     pub fn cached(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> Option<Arc<Entry>> {
-        self.cacher.storage(resource.storage).get(&resource.key(namespace, name))
+        self.cacher
+            .storage(resource.storage)
+            .get(&resource.key(namespace, name))
     }
 
     /// Stored bytes as a client of this resource sees them.
@@ -121,7 +123,10 @@ impl Objects {
 
     fn encode(&self, resource: &Resource, value: &Value) -> Bytes {
         let empty = serde_json::Map::new();
-        object::encode(&self.registry.storage(resource.storage).header, value.as_object().unwrap_or(&empty))
+        object::encode(
+            &self.registry.storage(resource.storage).header,
+            value.as_object().unwrap_or(&empty),
+        )
     }
 }
 
@@ -167,10 +172,17 @@ fn to_storage(resource: &Resource, body: Value) -> ApiResult<Value> {
 }
 
 /// Brings a body into its kind's shape: unknown fields out, defaults in. Returns warnings.
-fn shape(resource: &Resource, value: &mut Value, duplicates: &[String], mode: FieldValidation) -> ApiResult<Vec<String>> {
+fn shape(
+    resource: &Resource,
+    value: &mut Value,
+    duplicates: &[String],
+    mode: FieldValidation,
+) -> ApiResult<Vec<String>> {
     let bad = |why: String| {
         let (version, kind) = (&resource.version, &resource.kind);
-        ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+        ApiError::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+        ))
     };
     let mut unknown = match value.as_object_mut() {
         Some(object) => metadata::coerce(object).map_err(bad)?,
@@ -190,7 +202,9 @@ fn shape(resource: &Resource, value: &mut Value, duplicates: &[String], mode: Fi
         }
     }
     let unknown = unknown.iter().map(|path| format!("unknown field {path:?}"));
-    let problems: Vec<String> = unknown.chain(duplicates.iter().map(|path| format!("duplicate field {path:?}"))).collect();
+    let problems: Vec<String> = unknown
+        .chain(duplicates.iter().map(|path| format!("duplicate field {path:?}")))
+        .collect();
     match mode {
         FieldValidation::Strict if !problems.is_empty() => {
             Err(bad(format!("strict decoding error: {}", problems.join(", "))))
@@ -212,7 +226,10 @@ fn check(resource: &Resource, value: &Value, old: Option<&Value>) -> ApiResult<(
     if errors.is_empty() {
         return Ok(());
     }
-    Err(ApiError::invalid(resource.kind_target(object::meta(value, "name")), &errors))
+    Err(ApiError::invalid(
+        resource.kind_target(object::meta(value, "name")),
+        &errors,
+    ))
 }
 
 /// A new object that was not stored, as the client sees it.

@@ -34,10 +34,19 @@ async fn a_nodes_agent_reaches_its_own_jobs_and_what_they_name() {
     assert_eq!(refusal(own_jobs.get("theirs").await).0, 403);
     let (code, _, message) = refusal(own_jobs.list(&ListParams::default()).await);
     assert_eq!(code, 403);
-    assert!(message.contains("User \"system:node:n1\" cannot list resource \"jobs\""), "{message}");
-    let selected = own_jobs.list(&ListParams::default().fields("spec.nodeName=n1")).await.unwrap();
+    assert!(
+        message.contains("User \"system:node:n1\" cannot list resource \"jobs\""),
+        "{message}"
+    );
+    let selected = own_jobs
+        .list(&ListParams::default().fields("spec.nodeName=n1"))
+        .await
+        .unwrap();
     assert_eq!(selected.items.len(), 1);
-    assert_eq!(refusal(own_jobs.list(&ListParams::default().fields("spec.nodeName=n2")).await).0, 403);
+    assert_eq!(
+        refusal(own_jobs.list(&ListParams::default().fields("spec.nodeName=n2")).await).0,
+        403
+    );
 
     let own_secrets: Api<Secret> = Api::default_namespaced(node.clone());
     own_secrets.get("named").await.unwrap();
@@ -66,7 +75,15 @@ async fn a_stranger_with_a_certificate_may_only_look_at_what_is_served() {
     let server = TestServer::start(On::Embedded).await;
     let stranger = server.client_of("ann", &["people"]).await;
     assert_eq!(stranger.apiserver_version().await.unwrap().minor, "33");
-    assert!(stranger.list_api_groups().await.unwrap().groups.iter().any(|g| g.name == "breakbulk.dev"));
+    assert!(
+        stranger
+            .list_api_groups()
+            .await
+            .unwrap()
+            .groups
+            .iter()
+            .any(|g| g.name == "breakbulk.dev")
+    );
     let maps: Api<ConfigMap> = Api::default_namespaced(stranger);
     let (code, reason, message) = refusal(maps.list(&ListParams::default()).await);
     assert_eq!((code, reason.as_str()), (403, "Forbidden"));

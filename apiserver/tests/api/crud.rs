@@ -10,7 +10,10 @@ use crate::harness::{On, TestServer, refusal};
 
 fn config_map(name: &str) -> ConfigMap {
     ConfigMap {
-        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
         data: Some([("k".to_owned(), "v".to_owned())].into()),
         ..ConfigMap::default()
     }
@@ -64,15 +67,24 @@ async fn status_and_spec_are_written_apart(client: &Client) {
     let made = api.create(&PostParams::default(), &job("apart")).await.unwrap();
     assert_eq!((made.metadata.generation, made.status.is_none()), (Some(1), true));
     let status = json!({"status": {"observedGeneration": 1}, "spec": {"nodeName": "sneaky"}});
-    let patched = api.patch_status("apart", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    let patched = api
+        .patch_status("apart", &PatchParams::default(), &Patch::Merge(&status))
+        .await
+        .unwrap();
     assert_eq!(patched.spec.node_name, None);
     assert_eq!(patched.status.as_ref().unwrap().observed_generation, Some(1));
     assert_eq!(patched.metadata.generation, Some(1));
     let spec = json!({"spec": {"nodeName": "n1"}, "status": {"observedGeneration": 9}});
-    let bound = api.patch("apart", &PatchParams::default(), &Patch::Merge(&spec)).await.unwrap();
+    let bound = api
+        .patch("apart", &PatchParams::default(), &Patch::Merge(&spec))
+        .await
+        .unwrap();
     assert_eq!(bound.metadata.generation, Some(2));
     assert_eq!(bound.status.unwrap().observed_generation, Some(1));
-    let selected = api.list(&ListParams::default().fields("spec.nodeName=n1")).await.unwrap();
+    let selected = api
+        .list(&ListParams::default().fields("spec.nodeName=n1"))
+        .await
+        .unwrap();
     assert_eq!(selected.items.len(), 1);
 }
 
@@ -85,7 +97,9 @@ async fn a_finalizer_holds_an_object_until_it_is_taken_off(client: &Client) {
         {"op": "add", "path": "/metadata/finalizers", "value": ["example.org/x"]},
     ]))
     .unwrap();
-    api.patch("held", &PatchParams::default(), &Patch::Json::<()>(add)).await.unwrap();
+    api.patch("held", &PatchParams::default(), &Patch::Json::<()>(add))
+        .await
+        .unwrap();
     let deleted = api.delete("held", &DeleteParams::default()).await.unwrap();
     assert!(deleted.left().unwrap().metadata.deletion_timestamp.is_some());
     let more = Patch::Merge(json!({"metadata": {"finalizers": ["example.org/x", "example.org/y"]}}));
@@ -95,8 +109,10 @@ async fn a_finalizer_holds_an_object_until_it_is_taken_off(client: &Client) {
     assert_eq!(refusal(api.get("held").await).0, 404);
 
     api.create(&PostParams::default(), &config_map("parent")).await.unwrap();
-    let foreground =
-        DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..DeleteParams::default() };
+    let foreground = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Foreground),
+        ..DeleteParams::default()
+    };
     let marked = api.delete("parent", &foreground).await.unwrap().left().unwrap();
     assert_eq!(marked.finalizers(), ["foregroundDeletion"]);
 }
@@ -107,24 +123,45 @@ async fn everything_wrong_is_said_and_nothing_changes(client: &Client) {
     bad.spec.script = String::new();
     bad.spec.attempt = 5000;
     let error = api.create(&PostParams::default(), &bad).await.unwrap_err();
-    let kube::Error::Api(status) = error else { panic!("{error}") };
+    let kube::Error::Api(status) = error else {
+        panic!("{error}")
+    };
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
-    let fields: Vec<String> = status.details.as_ref().unwrap().causes.iter().map(|c| c.field.clone()).collect();
+    let fields: Vec<String> = status
+        .details
+        .as_ref()
+        .unwrap()
+        .causes
+        .iter()
+        .map(|c| c.field.clone())
+        .collect();
     for field in ["metadata.name", "spec.script", "spec.attempt"] {
         assert!(fields.iter().any(|f| f == field), "{field} in {fields:?}");
     }
-    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
     api.create(&dry, &job("only-tried")).await.unwrap();
     assert_eq!(refusal(api.get("only-tried").await).0, 404);
 }
 
 async fn namespaces_and_secrets_follow_their_rules(client: &Client) {
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let names: Vec<String> = namespaces.list(&ListParams::default()).await.unwrap().iter().map(|n| n.name_any()).collect();
+    let names: Vec<String> = namespaces
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .iter()
+        .map(|n| n.name_any())
+        .collect();
     for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
         assert!(names.iter().any(|n| n == name));
     }
-    assert_eq!(refusal(namespaces.delete("default", &DeleteParams::default()).await).0, 403);
+    assert_eq!(
+        refusal(namespaces.delete("default", &DeleteParams::default()).await).0,
+        403
+    );
 
     let new: Namespace = serde_json::from_value(json!({"metadata": {"name": "going"}})).unwrap();
     let made = namespaces.create(&PostParams::default(), &new).await.unwrap();
@@ -156,7 +193,9 @@ async fn a_list_in_chunks_is_of_one_moment(client: &Client) {
     let mut params = ListParams::default().limit(3);
     let first = api.list(&params).await.unwrap();
     assert_eq!(first.metadata.remaining_item_count, Some(4));
-    api.create(&PostParams::default(), &config_map("chunk-9")).await.unwrap();
+    api.create(&PostParams::default(), &config_map("chunk-9"))
+        .await
+        .unwrap();
     api.delete("chunk-5", &DeleteParams::default()).await.unwrap();
     let mut names: Vec<String> = first.iter().map(|m| m.name_any()).collect();
     params.continue_token = first.metadata.continue_.clone();
@@ -168,9 +207,15 @@ async fn a_list_in_chunks_is_of_one_moment(client: &Client) {
         params.continue_token = page.metadata.continue_;
     }
     assert_eq!(names, (0..7).map(|n| format!("chunk-{n}")).collect::<Vec<_>>());
-    let even = api.list(&ListParams::default().labels("even in (true),!odd")).await.unwrap();
+    let even = api
+        .list(&ListParams::default().labels("even in (true),!odd"))
+        .await
+        .unwrap();
     assert_eq!(even.items.len(), 4);
-    let gone = api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    let gone = api
+        .delete_collection(&DeleteParams::default(), &ListParams::default())
+        .await
+        .unwrap();
     assert!(gone.is_left());
     assert!(api.list(&ListParams::default()).await.unwrap().items.is_empty());
 }

@@ -35,12 +35,23 @@ impl TestServer {
             On::Embedded => None,
             On::Etcd => {
                 let etcd = EtcdServer::start().await.unwrap();
-                config.store = StoreConfig::Etcd { endpoints: vec![etcd.endpoint()], tls: None };
+                config.store = StoreConfig::Etcd {
+                    endpoints: vec![etcd.endpoint()],
+                    tls: None,
+                };
                 Some(etcd)
             }
         };
         let (url, shutdown, serving) = serve(&config).await;
-        Self { kubeconfig: dir.path().join("kubeconfig"), url, dir, config, shutdown, serving, _etcd: etcd }
+        Self {
+            kubeconfig: dir.path().join("kubeconfig"),
+            url,
+            dir,
+            config,
+            shutdown,
+            serving,
+            _etcd: etcd,
+        }
     }
 
     /// The same server again, over the same files.
@@ -66,8 +77,7 @@ impl TestServer {
         let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
         let authority = breakbulk_apiserver::pki::Authority::open(&self.config.pki_dir).unwrap();
         let credential = authority.client(user, &groups).unwrap();
-        let text =
-            breakbulk_apiserver::kubeconfig::text(&self.url, authority.certificate_pem(), user, &credential);
+        let text = breakbulk_apiserver::kubeconfig::text(&self.url, authority.certificate_pem(), user, &credential);
         client(&text).await
     }
 }
@@ -85,7 +95,9 @@ async fn serve(config: &Config) -> (String, CancellationToken, JoinHandle<()>) {
 
 async fn client(kubeconfig: &str) -> kube::Client {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
     kube::Client::try_from(config).unwrap()
 }
 

@@ -9,7 +9,12 @@ use serde_json::{Value, json};
 use crate::harness::{On, TestServer};
 
 async fn code(client: &Client, method: &str, path: &str, media: &str, body: Vec<u8>) -> Option<u16> {
-    let request = Request::builder().method(method).uri(path).header("content-type", media).body(body).ok()?;
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", media)
+        .body(body)
+        .ok()?;
     let (parts, body) = request.into_parts();
     let answer = client.send(Request::from_parts(parts, body.into())).await.ok()?;
     Some(answer.status().as_u16())
@@ -68,8 +73,13 @@ async fn no_request_makes_the_server_fail() {
     let server = TestServer::start(On::Embedded).await;
     let client = server.client().await;
     let maps = "/api/v1/namespaces/default/configmaps";
-    let seed = json!({"metadata": {"name": "target"}, "data": {"k": "v"}}).to_string().into_bytes();
-    assert_eq!(code(&client, "POST", maps, "application/json", seed.clone()).await, Some(201));
+    let seed = json!({"metadata": {"name": "target"}, "data": {"k": "v"}})
+        .to_string()
+        .into_bytes();
+    assert_eq!(
+        code(&client, "POST", maps, "application/json", seed.clone()).await,
+        Some(201)
+    );
 
     let handle = tokio::runtime::Handle::current();
     let ask = |method: &str, path: &str, media: &str, body: Vec<u8>| {
@@ -79,26 +89,58 @@ async fn no_request_makes_the_server_fail() {
             assert!((200..500).contains(&code), "{method} {path} {media}: {code}");
         }
     };
-    let mut runner = TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 150,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let target = format!("{maps}/target");
     runner
-        .run(&(any_json(), any_patch(), "[ -~]{0,30}", "[!=a-z(),<>. 0-9]{0,20}"), |(value, patch, text, selector)| {
-            let body = value.to_string().into_bytes();
-            for media in ["application/merge-patch+json", "application/strategic-merge-patch+json"] {
-                ask("PATCH", &format!("{target}?dryRun=All"), media, body.clone());
-            }
-            let patch = patch.to_string().into_bytes();
-            ask("PATCH", &format!("{target}?dryRun=All"), "application/json-patch+json", patch);
-            ask("POST", maps, "application/json", body.clone());
-            ask("POST", "/apis/breakbulk.dev/v1/namespaces/default/pipelines", "application/json", body.clone());
-            ask("PUT", &target, "application/json", body);
-            ask("POST", maps, "application/yaml", text.clone().into_bytes());
-            ask("GET", &format!("/api/v1/{}", text.replace(' ', "")), "application/json", Vec::new());
-            let encoded: String = selector.bytes().map(|b| format!("%{b:02x}")).collect();
-            ask("GET", &format!("{maps}?labelSelector={encoded}"), "application/json", Vec::new());
-            ask("GET", &format!("{maps}?fieldSelector={encoded}&limit=1&continue={encoded}"), "application/json", Vec::new());
-            Ok(())
-        })
+        .run(
+            &(any_json(), any_patch(), "[ -~]{0,30}", "[!=a-z(),<>. 0-9]{0,20}"),
+            |(value, patch, text, selector)| {
+                let body = value.to_string().into_bytes();
+                for media in ["application/merge-patch+json", "application/strategic-merge-patch+json"] {
+                    ask("PATCH", &format!("{target}?dryRun=All"), media, body.clone());
+                }
+                let patch = patch.to_string().into_bytes();
+                ask(
+                    "PATCH",
+                    &format!("{target}?dryRun=All"),
+                    "application/json-patch+json",
+                    patch,
+                );
+                ask("POST", maps, "application/json", body.clone());
+                ask(
+                    "POST",
+                    "/apis/breakbulk.dev/v1/namespaces/default/pipelines",
+                    "application/json",
+                    body.clone(),
+                );
+                ask("PUT", &target, "application/json", body);
+                ask("POST", maps, "application/yaml", text.clone().into_bytes());
+                ask(
+                    "GET",
+                    &format!("/api/v1/{}", text.replace(' ', "")),
+                    "application/json",
+                    Vec::new(),
+                );
+                let encoded: String = selector.bytes().map(|b| format!("%{b:02x}")).collect();
+                ask(
+                    "GET",
+                    &format!("{maps}?labelSelector={encoded}"),
+                    "application/json",
+                    Vec::new(),
+                );
+                ask(
+                    "GET",
+                    &format!("{maps}?fieldSelector={encoded}&limit=1&continue={encoded}"),
+                    "application/json",
+                    Vec::new(),
+                );
+                Ok(())
+            },
+        )
         .unwrap();
     assert_eq!(code(&client, "GET", "/healthz", "", Vec::new()).await, Some(200));
     server.stop().await;
@@ -111,7 +153,9 @@ async fn what_is_too_much_is_refused_with_its_reason() {
     let maps = "/api/v1/namespaces/default/configmaps";
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
     let large = vec![b' '; (3 << 20) + 1];
-    let many: Value = (0..10_001).map(|_| json!({"op": "test", "path": "", "value": 1})).collect();
+    let many: Value = (0..10_001)
+        .map(|_| json!({"op": "test", "path": "", "value": 1}))
+        .collect();
     let json = "application/json";
     let patch = "application/json-patch+json";
     for (method, path, media, body, expected) in [
@@ -121,17 +165,39 @@ async fn what_is_too_much_is_refused_with_its_reason() {
         ("POST", maps.to_owned(), json, b"{\"a\":1".to_vec(), 400),
         ("POST", format!("{maps}?dryRun=Some"), json, b"{}".to_vec(), 422),
         ("PATCH", format!("{maps}/x"), patch, many.to_string().into_bytes(), 404),
-        ("PATCH", format!("{maps}/x"), "application/apply-patch+yaml", b"{}".to_vec(), 415),
+        (
+            "PATCH",
+            format!("{maps}/x"),
+            "application/apply-patch+yaml",
+            b"{}".to_vec(),
+            415,
+        ),
         ("GET", format!("{maps}?resourceVersion=x"), json, Vec::new(), 400),
         ("GET", format!("{maps}?sendInitialEvents=true"), json, Vec::new(), 422),
-        ("GET", format!("{maps}?watch=true&sendInitialEvents=true"), json, Vec::new(), 422),
-        ("GET", format!("{maps}?resourceVersion=99999999&resourceVersionMatch=Exact"), json, Vec::new(), 504),
+        (
+            "GET",
+            format!("{maps}?watch=true&sendInitialEvents=true"),
+            json,
+            Vec::new(),
+            422,
+        ),
+        (
+            "GET",
+            format!("{maps}?resourceVersion=99999999&resourceVersionMatch=Exact"),
+            json,
+            Vec::new(),
+            504,
+        ),
         ("GET", format!("{maps}?continue=bm9uc2Vuc2U"), json, Vec::new(), 400),
         ("GET", format!("{maps}/..%2f..%2fsecrets"), json, Vec::new(), 404),
         ("DELETE", format!("{maps}/x/status"), json, Vec::new(), 405),
         ("GET", "/apis/none.example".to_owned(), json, Vec::new(), 404),
     ] {
-        assert_eq!(code(&client, method, &path, media, body).await, Some(expected), "{method} {path} {media}");
+        assert_eq!(
+            code(&client, method, &path, media, body).await,
+            Some(expected),
+            "{method} {path} {media}"
+        );
     }
     server.stop().await;
 }

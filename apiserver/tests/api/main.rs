@@ -1,5 +1,7 @@
 //! The API server as its clients see it: real servers over TLS, on both stores, with kube-rs and with kubectl.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod access;
 mod crud;
 mod harness;

@@ -35,7 +35,13 @@ fn kind_and_name(event: &WatchEvent<ConfigMap>) -> (&'static str, String) {
 
 async fn changes_come_in_order_and_selectors_are_followed(client: &Client) {
     let api: Api<ConfigMap> = Api::default_namespaced(client.clone());
-    let start = api.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    let start = api
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .metadata
+        .resource_version
+        .unwrap();
     api.create(&PostParams::default(), &labelled("w", "no")).await.unwrap();
     for value in ["yes", "yes2", "yes", "no"] {
         let patch = Patch::Merge(json!({"metadata": {"labels": {"l": value}}}));
@@ -43,13 +49,30 @@ async fn changes_come_in_order_and_selectors_are_followed(client: &Client) {
     }
     api.delete("w", &DeleteParams::default()).await.unwrap();
     let selected = WatchParams::default().labels("l in (yes,yes2)").timeout(10);
-    let events: Vec<_> = api.watch(&selected, &start).await.unwrap().take(4).try_collect().await.unwrap();
+    let events: Vec<_> = api
+        .watch(&selected, &start)
+        .await
+        .unwrap()
+        .take(4)
+        .try_collect()
+        .await
+        .unwrap();
     let kinds: Vec<_> = events.iter().map(|e| kind_and_name(e).0).collect();
     assert_eq!(kinds, ["ADDED", "MODIFIED", "MODIFIED", "DELETED"]);
     let all = WatchParams::default().timeout(10);
-    let events: Vec<_> = api.watch(&all, &start).await.unwrap().take(6).try_collect().await.unwrap();
+    let events: Vec<_> = api
+        .watch(&all, &start)
+        .await
+        .unwrap()
+        .take(6)
+        .try_collect()
+        .await
+        .unwrap();
     let kinds: Vec<_> = events.iter().map(|e| kind_and_name(e).0).collect();
-    assert_eq!(kinds, ["ADDED", "MODIFIED", "MODIFIED", "MODIFIED", "MODIFIED", "DELETED"]);
+    assert_eq!(
+        kinds,
+        ["ADDED", "MODIFIED", "MODIFIED", "MODIFIED", "MODIFIED", "DELETED"]
+    );
     let versions: Vec<u64> = events
         .iter()
         .map(|e| match e {
@@ -64,8 +87,14 @@ async fn changes_come_in_order_and_selectors_are_followed(client: &Client) {
 
 async fn a_revision_that_is_gone_is_an_error_event(client: &Client) {
     let api: Api<ConfigMap> = Api::default_namespaced(client.clone());
-    let events: Vec<_> =
-        api.watch(&WatchParams::default().timeout(10), "1").await.unwrap().take(1).try_collect().await.unwrap();
+    let events: Vec<_> = api
+        .watch(&WatchParams::default().timeout(10), "1")
+        .await
+        .unwrap()
+        .take(1)
+        .try_collect()
+        .await
+        .unwrap();
     assert_eq!(kind_and_name(&events[0]), ("ERROR", "410 Expired".to_owned()));
 }
 
@@ -99,15 +128,18 @@ async fn a_kube_rs_controller_works(client: &Client) {
         finalizer(jobs, "example.org/child", job, |event| async move {
             match event {
                 Finalizing::Apply(job) => {
-                    let made = maps.create(&PostParams::default(), &labelled(&job.name_any(), "child")).await;
+                    let made = maps
+                        .create(&PostParams::default(), &labelled(&job.name_any(), "child"))
+                        .await;
                     match made {
                         Err(kube::Error::Api(status)) if status.code == 409 => Ok(Action::await_change()),
                         other => other.map(|_| Action::await_change()),
                     }
                 }
-                Finalizing::Cleanup(job) => {
-                    maps.delete(&job.name_any(), &DeleteParams::default()).await.map(|_| Action::await_change())
-                }
+                Finalizing::Cleanup(job) => maps
+                    .delete(&job.name_any(), &DeleteParams::default())
+                    .await
+                    .map(|_| Action::await_change()),
             }
         })
         .await
@@ -118,7 +150,10 @@ async fn a_kube_rs_controller_works(client: &Client) {
             .for_each(|_| async {}),
     );
     jobs.create(&PostParams::default(), &job("owned")).await.unwrap();
-    until("the child is made", || async { maps.get_opt("owned").await.unwrap().is_some() }).await;
+    until("the child is made", || async {
+        maps.get_opt("owned").await.unwrap().is_some()
+    })
+    .await;
     jobs.delete("owned", &DeleteParams::default()).await.unwrap();
     until("both are gone", || async {
         jobs.get_opt("owned").await.unwrap().is_none() && maps.get_opt("owned").await.unwrap().is_none()
@@ -133,7 +168,9 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn()
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("never happened: {what}"));
 }
 
 async fn all(on: On) {
@@ -183,7 +220,11 @@ async fn many_writers_and_a_reflector_end_with_the_same_state() {
     let writers: Vec<_> = writers.collect();
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     let mut last = 0;
-    let mut stream = api.watch(&WatchParams::default().timeout(120), "0").await.unwrap().boxed();
+    let mut stream = api
+        .watch(&WatchParams::default().timeout(120), "0")
+        .await
+        .unwrap()
+        .boxed();
     let done = futures::future::join_all(writers);
     let mut done = std::pin::pin!(done);
     let mut target: Option<u64> = None;

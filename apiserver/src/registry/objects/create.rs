@@ -37,7 +37,10 @@ impl Objects {
             if generate {
                 value["metadata"]["name"] = Value::from(metadata::generate_name(&base));
             }
-            match self.try_create(resource, namespace, value.clone(), options, generate).await? {
+            match self
+                .try_create(resource, namespace, value.clone(), options, generate)
+                .await?
+            {
                 Some(mut written) => {
                     written.warnings.extend(warnings);
                     return Ok(written);
@@ -73,7 +76,11 @@ impl Objects {
             Persist::Store => match self.store.txn(Txn::create(key, stored.clone())).await? {
                 TxnOutcome::Committed { revision } => {
                     let encoded = self.encoded(resource, &stored, revision.0);
-                    return Ok(Some(Written { encoded, warnings: Vec::new(), gone: None }));
+                    return Ok(Some(Written {
+                        encoded,
+                        warnings: Vec::new(),
+                        gone: None,
+                    }));
                 }
                 TxnOutcome::Conflict { current, .. } => current.into_iter().next().flatten(),
             },
@@ -84,7 +91,11 @@ impl Objects {
                 let deleting = super::parse(&found).is_ok_and(|o| object::is_deleting(&o));
                 Err(ApiError::already_exists(resource.target(&name), deleting))
             }
-            None => Ok(Some(Written { encoded: super::dry(resource, value), warnings: Vec::new(), gone: None })),
+            None => Ok(Some(Written {
+                encoded: super::dry(resource, value),
+                warnings: Vec::new(),
+                gone: None,
+            })),
         }
     }
 }
@@ -99,7 +110,9 @@ fn place(resource: &Resource, value: &mut Value, namespace: Option<&str>) -> Api
         )));
     }
     if !object::meta(value, "resourceVersion").is_empty() {
-        return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+        return Err(ApiError::bad_request(
+            "resourceVersion should not be set on objects to be created",
+        ));
     }
     if !expected.is_empty() {
         value["metadata"]["namespace"] = Value::from(expected);

@@ -64,7 +64,10 @@ impl Objects {
         options: &DeleteOptions,
     ) -> ApiResult<Deleted> {
         if resource.subresources.finalize && IMMORTAL.contains(&name) {
-            return Err(ApiError::forbidden(resource.target(name), "this namespace may not be deleted"));
+            return Err(ApiError::forbidden(
+                resource.target(name),
+                "this namespace may not be deleted",
+            ));
         }
         let mut found = self.read(resource, namespace, name).await?;
         for _ in 0..TRIES {
@@ -73,10 +76,20 @@ impl Objects {
             let revision = found.mod_revision;
             let marked = mark(&old, options.propagation);
             if options.persist == Persist::DryRun {
-                return Ok(answer(self, resource, marked, old, &found.value, revision.0));
+                let stored = marked
+                    .as_ref()
+                    .map_or_else(|| found.value.clone(), |new| self.encode(resource, new));
+                let encoded = self.encoded(resource, &stored, revision.0);
+                return Ok(if marked.is_some() {
+                    Deleted::Marked(encoded)
+                } else {
+                    Deleted::Gone { object: old, encoded }
+                });
             }
             let (txn, stored) = match &marked {
-                Some(new) if *new == old => return Ok(Deleted::Marked(self.encoded(resource, &found.value, revision.0))),
+                Some(new) if *new == old => {
+                    return Ok(Deleted::Marked(self.encoded(resource, &found.value, revision.0)));
+                }
                 Some(new) => {
                     let stored = self.encode(resource, new);
                     (Txn::update(found.key.clone(), revision, stored.clone()), stored)
@@ -85,7 +98,11 @@ impl Objects {
             };
             match self.store.txn(txn).await? {
                 TxnOutcome::Committed { revision } => {
-                    return Ok(answer(self, resource, marked, old, &stored, revision.0));
+                    let encoded = self.encoded(resource, &stored, revision.0);
+                    return Ok(match marked {
+                        Some(_) => Deleted::Marked(encoded),
+                        None => Deleted::Gone { object: old, encoded },
+                    });
                 }
                 TxnOutcome::Conflict { current, .. } => {
                     let current = current.into_iter().next().flatten();
@@ -97,20 +114,11 @@ impl Objects {
     }
 }
 
-fn answer(
-    objects: &Objects,
-    resource: &Resource,
-    marked: Option<Value>,
-    old: Value,
-    stored: &[u8],
-    revision: u64,
-) -> Deleted {
-    let encoded = objects.encoded(resource, stored, revision);
-    if marked.is_some() { Deleted::Marked(encoded) } else { Deleted::Gone { object: old, encoded } }
-}
-
 fn check(resource: &Resource, old: &Value, name: &str, options: &DeleteOptions) -> ApiResult<()> {
-    let wanted = [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.resource_version)];
+    let wanted = [
+        ("UID", "uid", &options.uid),
+        ("ResourceVersion", "resourceVersion", &options.resource_version),
+    ];
     for (label, field, wanted) in wanted {
         let is = object::meta(old, field);
         if let Some(wanted) = wanted
@@ -134,7 +142,8 @@ fn mark(old: &Value, propagation: Option<Propagation>) -> Option<Value> {
             Propagation::Background => {}
         }
     }
-    let held_by_spec = old["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty()) && old["kind"] == "Namespace";
+    let held_by_spec =
+        old["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty()) && old["kind"] == "Namespace";
     if finalizers.is_empty() && !held_by_spec {
         return None;
     }

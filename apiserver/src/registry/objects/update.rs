@@ -54,20 +54,36 @@ impl Objects {
             }
             if new == old {
                 let encoded = self.encoded(resource, &found.value, revision.0);
-                return Ok(Written { encoded, warnings, gone: None });
+                return Ok(Written {
+                    encoded,
+                    warnings,
+                    gone: None,
+                });
             }
             if options.write.persist == Persist::DryRun {
                 let encoded = outside(resource, new).to_string().into();
-                return Ok(Written { encoded, warnings, gone: None });
+                return Ok(Written {
+                    encoded,
+                    warnings,
+                    gone: None,
+                });
             }
             let key = found.key.clone();
             let ends = is_finished(&new);
             let stored = self.encode(resource, &new);
-            let txn = if ends { Txn::delete(key, revision) } else { Txn::update(key, revision, stored.clone()) };
+            let txn = if ends {
+                Txn::delete(key, revision)
+            } else {
+                Txn::update(key, revision, stored.clone())
+            };
             match self.store.txn(txn).await? {
                 TxnOutcome::Committed { revision } => {
                     let encoded = self.encoded(resource, &stored, revision.0);
-                    return Ok(Written { encoded, warnings, gone: ends.then(|| Box::new(new)) });
+                    return Ok(Written {
+                        encoded,
+                        warnings,
+                        gone: ends.then(|| Box::new(new)),
+                    });
                 }
                 TxnOutcome::Conflict { current, .. } => found = newer(resource, name, current)?,
             }
@@ -106,7 +122,11 @@ impl Objects {
 }
 
 fn newer(resource: &Resource, name: &str, current: Vec<Option<KeyValue>>) -> ApiResult<KeyValue> {
-    current.into_iter().next().flatten().ok_or_else(|| ApiError::not_found(resource.target(name)))
+    current
+        .into_iter()
+        .next()
+        .flatten()
+        .ok_or_else(|| ApiError::not_found(resource.target(name)))
 }
 
 fn outside(resource: &Resource, stored: Value) -> Value {
@@ -118,7 +138,9 @@ fn outside(resource: &Resource, stored: Value) -> Value {
 
 /// Whether two objects are the same but for the resourceVersion, which may be left out.
 fn is_unchanged(new: &Value, old: &Value) -> bool {
-    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return false };
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else {
+        return false;
+    };
     let same = |key: &String, value: &Value| match (key.as_str(), value, old.get(key)) {
         ("metadata", Value::Object(new), Some(Value::Object(old))) => {
             let count = |m: &serde_json::Map<String, Value>| m.len() - usize::from(m.contains_key("resourceVersion"));
@@ -214,9 +236,13 @@ fn set(object: &mut Value, field: &str, value: Option<Value>) {
 
 /// Whether anything differs that a generation counts: everything but metadata, and status where that is apart.
 fn spec_differs(resource: &Resource, new: &Value, old: &Value) -> bool {
-    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return true };
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else {
+        return true;
+    };
     let counts = |key: &String| key != "metadata" && !(resource.subresources.status && key == "status");
-    new.iter().filter(|(k, _)| counts(k)).any(|(k, v)| old.get(k) != Some(v))
+    new.iter()
+        .filter(|(k, _)| counts(k))
+        .any(|(k, v)| old.get(k) != Some(v))
         || old.keys().filter(|k| counts(k)).any(|k| !new.contains_key(k))
 }
 
