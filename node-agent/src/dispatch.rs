@@ -18,11 +18,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::attempt::claim::wanted;
-use crate::attempt::ending::{At, Ending};
+use crate::attempt::ending::{At, Ending, apply_log};
 use crate::attempt::report::{self, Backoff, Fault};
 use crate::attempt::{Attempt, Context, Order, Outcome};
 use crate::capacity::{Amount, Ledger};
 use crate::journal::{AttemptId, Claim, Entry};
+use crate::ship::Shipped;
 
 /// How long a job that does not fit is kept before it is handed back: a scheduler that is wrong about this node
 /// must not be kept busy by it.
@@ -315,7 +316,15 @@ impl Dispatch {
         self.tasks.spawn(async move {
             let ending = Ending::lost(cause);
             let report = async {
-                let change = |spec: &JobSpec, status: &mut JobStatus, at: &At| ending.apply(spec, status, at);
+                // Nobody will ever complete its log: who follows it need not wait.
+                let log = Shipped::Broken(cause.to_owned());
+                let change = |spec: &JobSpec, status: &mut JobStatus, at: &At| {
+                    let ended = ending.apply(spec, status, at);
+                    if ended {
+                        apply_log(&log, status, at);
+                    }
+                    ended
+                };
                 report::update(&context.client, &claim, None, change).await
             };
             let _ = context.shutdown.run_until_cancelled(Box::pin(report)).await;

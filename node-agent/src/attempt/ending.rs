@@ -229,11 +229,11 @@ pub(crate) fn apply_log(shipped: &Shipped, status: &mut JobStatus, at: &At) -> b
     let Some(attempt) = mine(status, at.number, &at.token) else {
         return false;
     };
+    if attempt.log.is_some() {
+        return false;
+    }
     let (truth, reason, message) = match shipped {
         Shipped::Sealed(end) => {
-            if attempt.log.is_some() {
-                return false;
-            }
             attempt.log = Some(log(end));
             (Truth::True, "Sealed", format!("{} bytes", end.length))
         }

@@ -156,6 +156,7 @@ impl Attempt {
             spool: entry.shared().spool_path(),
             notice,
             end: ended,
+            patched: None,
         };
         let link = self.context.link.clone();
         let task = tokio::spawn(async move {

@@ -43,6 +43,8 @@ pub(crate) struct Shipment {
     pub(crate) notice: Notice,
     /// How it ends, once that is known.
     pub(crate) end: watch::Receiver<Option<End>>,
+    /// How it ends instead, where the spool has lost a part of it since.
+    pub(crate) patched: Option<End>,
 }
 
 /// How a log ends.
@@ -196,7 +198,7 @@ impl Sender<'_> {
                     Err(_) => idle = true,
                 }
                 if let (true, Some(end)) = (idle, &end)
-                    && let Some(pass) = self.finish(end, spool).await
+                    && let Some(pass) = self.finish(end, spool, shipment).await
                 {
                     return pass;
                 }
@@ -226,12 +228,26 @@ impl Sender<'_> {
     }
 
     /// Everything that is there has been sent, and the end is known.
-    async fn finish(&mut self, end: &End, spool: &Spool) -> Option<Pass> {
-        if spool.offset() != end.length {
-            let (there, length) = (spool.offset(), end.length);
+    async fn finish(&mut self, end: &End, spool: &Spool, shipment: &mut Shipment) -> Option<Pass> {
+        let (there, length) = (spool.offset(), end.length);
+        if there > length {
             return Some(Pass::Done(Shipped::Broken(format!(
-                "the spool ends at byte {there}, but the log has {length}"
+                "the spool goes on to byte {there}, but the log ended at {length}"
             ))));
+        }
+        let mut end = end.clone();
+        if there < length {
+            let (path, from) = (shipment.spool.clone(), there);
+            let measured = tokio::task::spawn_blocking(move || spool::digest(&path, from));
+            end.digest = measured.await.expect("measuring a spool does not panic");
+            tracing::error!(claim = ?shipment.claim, there, length, "a spool has lost its end; the log says so");
+            let append = Append {
+                records: spool::gap(there, length - there),
+            };
+            if !self.connection.send(self.place.log, Body::Append(append)).await {
+                return Some(Pass::Disconnected);
+            }
+            shipment.patched = Some(end.clone());
         }
         let seal = Seal {
             length: end.length,
@@ -296,7 +312,10 @@ fn broken(error: &SpoolError) -> Pass {
 /// The server has sealed the log, which it does only with the end that we told it, now or before a restart.
 async fn already_sealed(shipment: &mut Shipment) -> Pass {
     match shipment.end.wait_for(Option::is_some).await {
-        Ok(end) => Pass::Done(Shipped::Sealed(end.clone().expect("it was waited for"))),
+        Ok(end) => {
+            let told = end.clone().expect("it was waited for");
+            Pass::Done(Shipped::Sealed(shipment.patched.clone().unwrap_or(told)))
+        }
         Err(_) => Pass::Again,
     }
 }

@@ -294,6 +294,28 @@ fn sound_prefix(path: &Path) -> (u64, [u8; 32]) {
     (end, digest.finalize().into())
 }
 
+/// The digest of a spool's content up to the offset `to`, checksums aside. Blocks.
+pub(crate) fn digest(path: &Path, to: u64) -> [u8; 32] {
+    let mut spool = Spool::new(path);
+    let mut digest = Sha256::new();
+    while let Ok(Some(batch)) = spool.next() {
+        let mut records = batch.records;
+        while let Ok(Some(record)) = record::decode(&mut records) {
+            if record.kind == Kind::Data && record.end() <= to {
+                digest.update(&record.payload);
+            }
+        }
+    }
+    digest.finalize().into()
+}
+
+/// A framed record that stands for what a spool has lost.
+pub(crate) fn gap(offset: u64, missing: u64) -> Bytes {
+    let mut frame = bytes::BytesMut::new();
+    Record::gap(offset, now_nanos(), missing, "the node's copy of the log was damaged").encode(&mut frame);
+    frame.freeze()
+}
+
 /// Writes the system's own words as a log: for an attempt that ended before it had a shim. Does nothing when there
 /// is a spool already.
 pub(crate) fn write_note(path: &Path, words: &str) -> io::Result<()> {
