@@ -40,9 +40,6 @@ pub enum ApiError {
         #[source]
         source: serde_json::Error,
     },
-    /// What reconciling needs, beside the API, had no success; it is told on the object too.
-    #[error("{0}")]
-    Other(String),
 }
 
 impl ApiError {
@@ -52,7 +49,7 @@ impl ApiError {
                 kube::Error::Api(status) => Some(status),
                 _ => None,
             },
-            _ => None,
+            Self::Encode { .. } => None,
         }
     }
 
