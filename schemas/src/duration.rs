@@ -127,7 +127,7 @@ impl JsonSchema for Duration {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$", "minLength": 2, "maxLength": 32 })
+        json_schema!({ "type": "string", "pattern": "^([0-9]+(h|ms|m|s))+$", "maxLength": 32 })
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{Duration, Scalar};
     kind = "PipelineRun",
     plural = "pipelineruns",
     shortname = "run",
+    shortname = "runs",
     shortname = "plr",
     category = "ci",
     namespaced,
