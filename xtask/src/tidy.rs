@@ -49,8 +49,11 @@ fn look(file: &Path, text: &str) -> Vec<String> {
     if lines > allowed {
         wrong.push(format!("has {lines} lines, and may have {allowed}: split it"));
     }
+    let mut above: &str = "";
     for (number, line) in text.lines().enumerate() {
         let line = line.trim_start();
+        let above = std::mem::replace(&mut above, line);
+        let argued = above.starts_with("//") || above.starts_with("while ") || above == "loop {";
         let at = number + 1;
         if line.starts_with("//") {
             continue;
@@ -58,8 +61,15 @@ fn look(file: &Path, text: &str) -> Vec<String> {
         if !name.starts_with(UNSAFE) && has_unsafe(line) {
             wrong.push(format!("line {at}: `unsafe` is for {UNSAFE} alone"));
         }
-        if is_test(&name) && line.contains("thread::sleep(") {
-            wrong.push(format!("line {at}: tests wait for a condition, not for time"));
+        if is_test(&name)
+            && !argued
+            && ["thread::sleep(", "time::sleep("]
+                .iter()
+                .any(|sleep| line.contains(sleep))
+        {
+            wrong.push(format!(
+                "line {at}: tests wait for a condition; one that must pass time says why, a line above"
+            ));
         }
     }
     wrong
@@ -95,6 +105,19 @@ mod tests {
         let text = "//! Head.\nfn f() { unsafe { g() } }\n";
         assert_eq!(look(Path::new("cli/src/b.rs"), text).len(), 1);
         assert!(look(Path::new("node-agent/sandbox/src/b.rs"), text).is_empty());
+    }
+
+    #[test]
+    fn a_pause_in_a_test_needs_a_reason() {
+        let file = Path::new("cli/tests/b.rs");
+        assert_eq!(look(file, "//! Head.\nstd::thread::sleep(x);\n").len(), 1);
+        assert!(
+            look(
+                file,
+                "//! Head.\n// A crash may come at any time.\nstd::thread::sleep(x);\n"
+            )
+            .is_empty()
+        );
     }
 
     #[test]

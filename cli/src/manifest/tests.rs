@@ -1,3 +1,5 @@
+//! Manifests as users get them wrong: each mistake is found, at its line.
+
 use super::*;
 use crate::args::When;
 use crate::printer::Terminal;

@@ -1,3 +1,5 @@
+//! Events as a server sends them, and as a broken or hostile one does.
+
 use super::*;
 
 fn line(json: &serde_json::Value) -> Vec<u8> {

@@ -92,6 +92,7 @@ async fn a_push_that_does_not_match_starts_none(up: &Up) -> Result<()> {
     // The one that matches is seen after those that do not.
     let commit = repository.push("main", "src/main.rs", "fn main() {}\n")?;
     run_at(up, &commit).await?;
+    // A run that should not be would come with the same look at the repository, or the next.
     tokio::time::sleep(A_WHILE).await;
     // The push before it may be folded into it, when both came between two looks: its paths are looked at together.
     assert_eq!(runs(up).await?.len(), 1);

@@ -37,8 +37,11 @@ pub(crate) fn print(server: &Server) -> Result<()> {
 }
 
 fn row(job: &Value) -> [String; 6] {
-    let labels = &job["metadata"]["labels"];
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let (run, name) = (
+        text(&job["metadata"]["labels"]["breakbulk.dev/run"]),
+        text(&job["metadata"]["name"]),
+    );
     let attempt = job["status"]["attempts"]
         .as_array()
         .and_then(|attempts| attempts.last())
@@ -51,8 +54,8 @@ fn row(job: &Value) -> [String; 6] {
         .as_i64()
         .map_or_else(|| text(&attempt["reason"]), |code| code.to_string());
     [
-        text(&labels["breakbulk.dev/run"]),
-        text(&job["metadata"]["name"]),
+        run.clone(),
+        name.strip_prefix(&format!("{run}-")).unwrap_or(&name).to_owned(),
         text(&attempt["node"]),
         between(created, started).map_or_else(|| "-".to_owned(), queued),
         between(started, time(&attempt["finishTime"]))

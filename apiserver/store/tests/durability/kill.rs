@@ -66,6 +66,7 @@ fn run_and_kill(dir: &Path, after: Duration) -> (BTreeMap<usize, u64>, u64) {
         (acknowledged, revision)
     });
     opened.recv().expect("the process opens the store");
+    // A crash may come at any moment: each case has its own.
     std::thread::sleep(after);
     child.kill().unwrap();
     child.wait().unwrap();

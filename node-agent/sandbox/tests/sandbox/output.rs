@@ -118,6 +118,7 @@ fn a_script_that_closes_its_output_is_still_watched() {
         fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>()
     };
     let before = ticks();
+    // What is counted is the processor time that passes meanwhile.
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert!(ticks() - before <= 5, "waiting costs no processor time");
     assert_eq!(attempt.wait().outcome, Outcome::Exited { code: 7 });
