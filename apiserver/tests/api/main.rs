@@ -1,6 +1,7 @@
 //! The API server as its clients see it: real servers over TLS, on both stores, with kube-rs and with kubectl.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::too_many_lines, reason = "a transcript is read from top to bottom")]
 
 mod access;
 mod crud;
