@@ -397,3 +397,34 @@ impl From<breakbulk_store::Error> for ApiError {
         Self::unavailable("the store is not available")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_from_the_future_says_so_and_when_to_come_back() {
+        let error = ApiError::version_too_large(9, 4);
+        assert_eq!(
+            (error.code(), error.reason(), error.retry_after_seconds()),
+            (504, "Timeout", Some(1))
+        );
+        let status = error.to_json();
+        assert_eq!(status["message"], "Too large resource version: 9, current: 4");
+        assert_eq!(status["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+    }
+
+    #[test]
+    fn every_mistake_is_a_cause_and_one_is_said_without_brackets() {
+        use breakbulk_schemas::field::Path;
+        let one = FieldError::invalid(Path::root("a"), "x", "must be y");
+        let error = ApiError::invalid(Target::new("g", "K", "n"), std::slice::from_ref(&one));
+        assert_eq!(
+            error.message(),
+            "K.g \"n\" is invalid: a: Invalid value: \"x\": must be y"
+        );
+        let error = ApiError::invalid(Target::new("g", "K", "n"), &[one.clone(), one]);
+        assert!(error.message().starts_with("K.g \"n\" is invalid: [a: "));
+        assert_eq!(error.to_json()["details"]["causes"].as_array().unwrap().len(), 2);
+    }
+}
