@@ -30,7 +30,8 @@ Exit codes:
   130   the run or job was cancelled, or following it was interrupted";
 
 impl Exit {
-    const fn code(self) -> u8 {
+    /// The number.
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,

@@ -8,6 +8,7 @@ pub(crate) mod text;
 use std::io::{self, IsTerminal as _, Write};
 
 use crate::args::When;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::printer::colour::Style;
 use crate::printer::text::Sgr;
@@ -51,6 +52,29 @@ impl Terminal {
     pub(crate) fn nth(self, n: usize) -> Style {
         colour::nth(n)
     }
+}
+
+/// Ends the process when nobody reads standard output any more. What only waits for news would else find out with
+/// the next thing it writes, which may never come.
+pub(crate) fn end_with_reader(exit: Exit) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    // The thread lives as long as the process; it holds nothing, and ends it at most.
+    let watch = move || {
+        let stdout = io::stdout();
+        // Asked for nothing, poll tells only that the other end is gone.
+        let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+        let told = poll(&mut fds, None).is_ok();
+        if told && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            std::process::exit(i32::from(exit.code()));
+        }
+    };
+    // Without it everything works but this.
+    drop(
+        std::thread::Builder::new()
+            .name("reader".to_owned())
+            .stack_size(64 << 10)
+            .spawn(watch),
+    );
 }
 
 /// Writes to standard output, at once.

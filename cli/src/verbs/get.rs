@@ -80,6 +80,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
         headers: !args.no_headers,
     };
     if args.watch {
+        printer::end_with_reader(Exit::Done);
         let [selection] = selections.as_slice() else {
             return Err(Failure::said("only one kind can be watched at a time"));
         };

@@ -13,7 +13,7 @@ use crate::args::Global;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::follow::{LogPrinter, Look};
-use crate::printer::text::Filter;
+use crate::printer::{self, text::Filter};
 use crate::session::Session;
 use crate::target::{Subject, check_name};
 
@@ -183,6 +183,7 @@ async fn print(session: &Session, args: &Args, target: &LogTarget) -> Result<Exi
 
 /// What is there and what comes, until the end; the end of the run or job is ours.
 async fn follow(session: &Session, args: &Args, target: LogTarget) -> Result<Exit, Failure> {
+    printer::end_with_reader(Exit::Cancelled);
     let options = LogOptions {
         tail_lines: args.tail,
         since: args

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// A parameter's value
     #[arg(short, long = "param", value_name = "KEY=VALUE")]
     params: Vec<String>,
-    /// The branch, tag or full ref to run at
+    /// The branch to run at, or a full ref such as refs/tags/v1
     #[arg(long = "ref", value_name = "REF")]
     reference: Option<String>,
     /// The commit to run at, as a full id
@@ -88,6 +88,7 @@ pub(crate) async fn start(session: &Session, run: &PipelineRun, follow: bool, qu
 
 /// Shows the logs of all jobs of a run until it has ended, and then how it went.
 pub(crate) async fn follow_run(session: &Session, name: &str) -> Result<Exit, Failure> {
+    printer::end_with_reader(Exit::Cancelled);
     let look = Look {
         timestamps: false,
         prefix: Some(format!("{name}-")),
