@@ -62,8 +62,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn with_nextest(args: &Args, path: &OsString) -> Result<Counts> {
-    let target = workspace::metadata()?.target_directory;
-    let report = target.join("nextest").join(PROFILE).join("junit.xml");
+    // Its own directory, wherever cargo builds into.
+    let report = workspace::root().join("target/nextest").join(PROFILE).join("junit.xml");
     // What an earlier run left is not ours.
     let _ = std::fs::remove_file(&report);
     let mut cargo = process::cargo(["nextest", "run", "--no-fail-fast", "--profile", PROFILE]);

@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_pause_in_a_test_needs_a_reason() {
         let file = Path::new("cli/tests/b.rs");
-        assert_eq!(look(file, "//! Head.\nstd::thread::sleep(x);\n").len(), 1);
+        assert_eq!(look(file, "//! Head.\nlet x = 1;\nstd::thread::sleep(x);\n").len(), 1);
         assert!(
             look(
                 file,

@@ -12,7 +12,7 @@ use crate::status::{ApiError, ApiResult};
 
 impl Target<'_> {
     /// GET of a log.
-    pub(super) fn log(&self) -> ApiResult<Answer> {
+    pub(super) async fn log(&self) -> ApiResult<Answer> {
         let (namespace, name) = (
             self.path.namespace.as_deref().unwrap_or(""),
             self.path.name.as_deref().unwrap_or(""),
@@ -21,11 +21,19 @@ impl Target<'_> {
         let query = query.map_err(|e| ApiError::bad_request(e.to_string()))?;
         let logs = &self.app.logs;
         let of_run = self.resource.plural == "pipelineruns";
-        let body = if of_run {
-            logs.run(namespace, name, &query)
-        } else {
-            logs.job(namespace, name, &query)
+        let open = || {
+            if of_run {
+                logs.run(namespace, name, &query)
+            } else {
+                logs.job(namespace, name, &query)
+            }
         };
+        let mut body = open();
+        if matches!(body, Err(LogError::NotFound)) {
+            // Whoever asks may have been told of its creation before the cache was.
+            self.app.objects.cacher.catch_up().await?;
+            body = open();
+        }
         let body = body.map_err(|error| match error {
             LogError::NotFound => ApiError::not_found(self.resource.target(name)),
             LogError::Cursor(_) => ApiError::bad_request(error.to_string()),

@@ -243,7 +243,7 @@ async fn objects(
     };
     match verb {
         "watch" => target.watch(resource.clone()).await,
-        "get" if path.subresource.as_deref() == Some("log") && resource.subresources.log => target.log(),
+        "get" if path.subresource.as_deref() == Some("log") && resource.subresources.log => target.log().await,
         "get" => target.get().await,
         "list" => target.list().await,
         "create" => target.create(body).await,

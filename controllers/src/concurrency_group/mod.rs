@@ -189,8 +189,11 @@ impl Controller {
             self.lock().remove(&key);
             return self.make_again(&key).await;
         };
-        let candidates = self.candidates(&key);
         let old = group.status.clone().unwrap_or_default();
+        let mut candidates = self.candidates(&key);
+        // Creation times are whole seconds: of two in one second, the one that the group knows already is the older.
+        let known = |c: &Candidate| old.holders.iter().chain(&old.queue).position(|member| c.is(member));
+        candidates.sort_by_key(|c| (c.created, known(c).unwrap_or(usize::MAX)));
         let mut over = Vec::new();
         for holder in old
             .holders
