@@ -219,6 +219,7 @@ fn a_manifest_with_mistakes_shows_all_of_them_and_changes_nothing() {
     let mut bench = Bench::start();
     bench.file("five.yaml", FIVE);
     assert_eq!(bench.bulk(&["apply", "-f", "five.yaml"]), 125);
+    assert!(bench.transcript.contains("bulk: 5 mistakes; nothing was changed"));
     bench.bulk(&["get", "pl"]);
     bench.file("good-and-bad.yaml", &format!("{HELLO}---\n{FIVE}"));
     assert_eq!(bench.bulk(&["apply", "-f", "good-and-bad.yaml"]), 125);

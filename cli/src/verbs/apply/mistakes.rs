@@ -4,7 +4,7 @@
 //! finds something. So that a user sees all mistakes at once, what is wrong is taken out of a copy and the server is
 //! asked again about the rest, always without changing anything.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use kube::core::Status;
 use serde_json::Value;
@@ -12,13 +12,13 @@ use serde_json::Value;
 use super::Plan;
 use crate::failure::{self, Failure};
 use crate::manifest::locate::{self, Found};
-use crate::manifest::tree::Place;
+use crate::manifest::tree::{Node, Place};
 use crate::manifest::{Complaint, Document};
 use crate::session::Session;
 
 /// How often the server is asked about one document: once for each of its stages, and a few more where one mistake
 /// hides another.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 8;
 
 /// One mistake the server found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,22 +51,25 @@ pub(super) async fn of(session: &Session, plan: &Plan<'_>, error: kube::Error) -
         }
     };
     let mut found: Vec<Mistake> = Vec::new();
-    let mut paths = BTreeSet::new();
+    let mut told = BTreeMap::new();
     let mut rest = plan.wanted.clone();
-    for round in 0..ROUNDS {
-        // What is said of a field in a later round is about what was put in its place.
-        let new: Vec<_> = mistakes(&status)
-            .into_iter()
-            .filter(|mistake| !paths.contains(&mistake.path))
-            .collect();
-        if new.is_empty() {
-            break;
+    for _ in 0..ROUNDS {
+        let before = rest.clone();
+        let said = mistakes(&status);
+        let elsewhere = said.iter().all(|mistake| mistake.path == NAME);
+        let mut last = None;
+        for (mistake, cure) in cures(said, &mut told) {
+            // What is said of a field again is about what was put in its place.
+            if cure == Cure::Field {
+                found.push(mistake.clone());
+            }
+            // Two mistakes in one field are one cure.
+            if last.as_ref() != Some(&mistake.path) {
+                apply(&mut rest, &document.tree, &mistake.path, cure, mistake.sort);
+            }
+            last = Some(mistake.path);
         }
-        paths.extend(new.iter().map(|mistake| mistake.path.clone()));
-        take_out(&mut rest, document, &new);
-        let about_nothing_else = new.iter().all(|mistake| mistake.path == NAME);
-        found.extend(new);
-        if round == 0 && about_nothing_else {
+        if elsewhere || rest == before {
             break;
         }
         let path = format!(
@@ -140,38 +143,84 @@ fn complaint(document: &Document, mistake: Mistake) -> Complaint {
     Complaint::new(&document.source, place, mistake.words)
 }
 
-/// Takes wrong fields out of a document, and puts something where something is missing.
-fn take_out(value: &mut Value, document: &Document, mistakes: &[Mistake]) {
-    let mut places: Vec<_> = mistakes
-        .iter()
-        .map(|m| (locate::pointer(&document.tree, &m.path), m.sort))
-        .collect();
-    // From the back, so that what is taken out of a list does not move what is still to be taken out.
-    places.sort_by(|((a, _), _), ((b, _), _)| b.len().cmp(&a.len()).then_with(|| b.cmp(a)));
-    for ((pointer, rest), sort) in places {
-        let missing = rest.trim_start_matches('.');
-        if sort == Sort::Missing && !missing.is_empty() && !missing.contains(['.', '[']) {
-            if let Some(Value::Object(fields)) = value.pointer_mut(&pointer) {
-                fields.insert(missing.to_owned(), Value::String("true".to_owned()));
-            }
-        } else if rest.is_empty()
-            && let Some((parent, last)) = pointer.rsplit_once('/')
+/// What is done about a mistake so that the server looks further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cure {
+    /// The field is taken out, or where it is missing put in.
+    Field,
+    /// It was taken out and is now missing: a word is put in its place.
+    Word,
+    /// That helps nothing: what it belongs to is taken out.
+    Parent,
+}
+
+/// Each mistake with its cure, by how often its field was complained of before. From the back, so that what is taken
+/// out of a list does not move what is still to be taken out.
+fn cures(mut said: Vec<Mistake>, told: &mut BTreeMap<String, usize>) -> Vec<(Mistake, Cure)> {
+    said.sort();
+    said.reverse();
+    let known = told.clone();
+    for mistake in &said {
+        *told.entry(mistake.path.clone()).or_default() += 1;
+    }
+    let cure = |mistake: Mistake| {
+        let cure = match (known.get(&mistake.path), mistake.sort) {
+            (None, _) => Cure::Field,
+            (Some(1), Sort::Missing) => Cure::Word,
+            _ => Cure::Parent,
+        };
+        (mistake, cure)
+    };
+    said.into_iter().map(cure).collect()
+}
+
+fn apply(value: &mut Value, tree: &Node, path: &str, cure: Cure, sort: Sort) {
+    let (mut pointer, rest) = locate::pointer(tree, path);
+    let missing = rest.trim_start_matches('.');
+    let word = (cure == Cure::Word || (cure == Cure::Field && sort == Sort::Missing)) && !missing.contains(['.', '[']);
+    if word {
+        if !missing.is_empty() {
+            pointer.push_str(&format!("/{}", missing.replace('~', "~0").replace('/', "~1")));
+        }
+        if let Some((parent, name)) = pointer.rsplit_once('/')
+            && let Some(Value::Object(fields)) = value.pointer_mut(parent)
         {
-            match value.pointer_mut(parent) {
-                Some(Value::Object(fields)) => {
-                    fields.remove(&last.replace("~1", "/").replace("~0", "~"));
-                }
-                Some(Value::Array(items)) => {
-                    if let Ok(index) = last.parse::<usize>()
-                        && index < items.len()
-                    {
-                        items.remove(index);
-                    }
-                }
-                _ => {}
+            fields.insert(plain(name), Value::String("true".to_owned()));
+        }
+        return;
+    }
+    if cure == Cure::Parent && rest.is_empty() {
+        pointer.truncate(pointer.rfind('/').unwrap_or(0));
+    }
+    if rest.is_empty() || cure == Cure::Parent {
+        take_out(value, &pointer);
+    }
+}
+
+fn take_out(value: &mut Value, pointer: &str) {
+    let Some((parent, name)) = pointer.rsplit_once('/') else {
+        return;
+    };
+    match value.pointer_mut(parent) {
+        // Without these there is no object to speak of.
+        Some(Value::Object(_)) if parent.is_empty() => {}
+        Some(Value::Object(fields)) => {
+            fields.remove(&plain(name));
+        }
+        Some(Value::Array(items)) => {
+            if let Ok(index) = name.parse::<usize>()
+                && index < items.len()
+            {
+                items.remove(index);
             }
         }
+        _ => {}
     }
+}
+
+/// A name as it stands in a pointer, without its escapes.
+fn plain(name: &str) -> String {
+    name.replace("~1", "/").replace("~0", "~")
 }
 
 /// The fields of a strict decoding error, `unknown field "spec.a", duplicate field "spec.b"`, and what to say of them.
@@ -254,9 +303,26 @@ spec:
             mistake("spec.colour", Sort::Name),
             mistake("spec.nothing[3].there", Sort::Value),
         ];
-        take_out(&mut value, &document, &mistakes);
+        let mut told = BTreeMap::new();
+        for (mistake, cure) in cures(mistakes.to_vec(), &mut told) {
+            apply(&mut value, &document.tree, &mistake.path, cure, mistake.sort);
+        }
         let spec = serde_json::json!({"jobs": {"a": {"needs": [], "timeout": 5, "run": "true"}}});
         assert_eq!(value["spec"], spec);
+        // What was taken out and is then missing gets a word, and if that is wrong too, what it belongs to goes.
+        for (sort, expected) in [
+            (Sort::Value, serde_json::json!({"needs": [], "run": "true"})),
+            (
+                Sort::Missing,
+                serde_json::json!({"needs": [], "timeout": "true", "run": "true"}),
+            ),
+            (Sort::Value, Value::Null),
+        ] {
+            for (mistake, cure) in cures(vec![mistake("spec.jobs.a.timeout", sort)], &mut told) {
+                apply(&mut value, &document.tree, &mistake.path, cure, mistake.sort);
+            }
+            assert_eq!(value["spec"]["jobs"]["a"], expected);
+        }
     }
 
     #[test]
