@@ -5,6 +5,7 @@ mod core;
 mod custom;
 mod events;
 pub mod metadata;
+mod mistakes;
 pub mod object;
 pub mod objects;
 mod resource;

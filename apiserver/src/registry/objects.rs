@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::resource::{Body, Resource};
-use super::{Registry, metadata, object};
+use super::{Registry, metadata, mistakes, object};
 use crate::cacher::{Cacher, Entry};
 use crate::status::{ApiError, ApiResult};
 
@@ -214,15 +214,10 @@ fn shape(
     }
 }
 
-/// Every mistake in an object that is about to be stored. A kind's own rules are asked once the schema is content.
+/// Every mistake in an object that is about to be stored.
 fn check(resource: &Resource, value: &Value, old: Option<&Value>) -> ApiResult<()> {
     let mut errors: Vec<FieldError> = metadata::validate(value, old, resource.names);
-    if let Some(schema) = resource.schema() {
-        errors.extend(schema.validate(value));
-    }
-    if errors.is_empty() {
-        errors = (resource.rules.validate)(value, old);
-    }
+    errors.extend(mistakes::all(resource, value, old));
     if errors.is_empty() {
         return Ok(());
     }
