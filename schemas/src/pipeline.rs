@@ -310,10 +310,10 @@ pub struct Retry {
     /// How many attempts more than the first.
     #[schemars(range(min = 0, max = 100))]
     pub limit: u32,
-    /// On which reasons. Empty: on all of them.
+    /// On which reasons. Empty: on all of them. (Not `on`: YAML 1.1 parsers read that key as a boolean.)
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub on: Vec<RetryReason>,
-    /// Exit codes, where `on` is empty or holds `Failed`. Empty: all but 0.
+    pub reasons: Vec<RetryReason>,
+    /// Exit codes, where `reasons` is empty or holds `Failed`. Empty: all but 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(range(min = 1, max = 255)))]
     pub exit_codes: Vec<i32>,

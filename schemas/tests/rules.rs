@@ -36,7 +36,7 @@ timeout: 1h
 jobs:
   build:
     run: make
-    retry: {limit: 2, on: [NodeLost], backoff: {initial: 1s, max: 1m}}
+    retry: {limit: 2, reasons: [NodeLost], backoff: {initial: 1s, max: 1m}}
     resources: {cpu: 500m, memory: 64Mi}
   test-it:
     needs: [build]

@@ -17,7 +17,7 @@ use crate::runtime::Next;
 fn job(limit: u32) -> Job {
     let retry = Retry {
         limit,
-        on: Vec::new(),
+        reasons: Vec::new(),
         exit_codes: Vec::new(),
         backoff: None,
     };

@@ -168,7 +168,7 @@ fn retries(retry: &Retry, last: &Attempt, reason: AttemptReason) -> bool {
     let Some(reason) = reason.retry_reason() else {
         return false;
     };
-    if !retry.on.is_empty() && !retry.on.contains(&reason) {
+    if !retry.reasons.is_empty() && !retry.reasons.contains(&reason) {
         return false;
     }
     reason != RetryReason::Failed
@@ -249,7 +249,7 @@ mod tests {
         };
         Retry {
             limit,
-            on: Vec::new(),
+            reasons: Vec::new(),
             exit_codes: Vec::new(),
             backoff: Some(backoff),
         }
@@ -278,8 +278,8 @@ mod tests {
 
     #[test]
     fn only_the_reasons_and_codes_named_are_tried_again() {
-        let on = |on: Vec<RetryReason>, codes: Vec<i32>| Retry {
-            on,
+        let on = |reasons: Vec<RetryReason>, codes: Vec<i32>| Retry {
+            reasons,
             exit_codes: codes,
             backoff: None,
             ..retry(3)

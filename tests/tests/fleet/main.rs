@@ -101,7 +101,7 @@ async fn jobs_of_a_node_that_is_lost_are_tried_again_elsewhere() -> Result<()> {
         let spec = r"
 jobs:
   only:
-    retry: { limit: 3, on: [NodeLost] }
+    retry: { limit: 3, reasons: [NodeLost] }
     run: |
       echo attempt $CI_RUN_ATTEMPT
       [ $CI_RUN_ATTEMPT -gt 1 ] || sleep 1000

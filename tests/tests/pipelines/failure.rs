@@ -50,7 +50,7 @@ async fn a_job_is_tried_again_on_the_exit_codes_named(up: &Up) -> Result<()> {
     let spec = r#"
 jobs:
   flaky:
-    retry: { limit: 3, on: [Failed], exitCodes: [75], backoff: { initial: 50ms } }
+    retry: { limit: 3, reasons: [Failed], exitCodes: [75], backoff: { initial: 50ms } }
     run: |
       echo "attempt $CI_RUN_ATTEMPT"
       [ "$CI_RUN_ATTEMPT" -ge 3 ] || exit 75
