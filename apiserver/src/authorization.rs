@@ -1,7 +1,7 @@
 //! Authorization: whether an identity may do what a request asks. Everything not allowed is refused.
 //!
 //! Members of `system:masters` and our own controllers may do everything; a node's agent may do what its own jobs need
-//! and nothing else ([`node`]). Roles and bindings will be a further source of permission in the same place.
+//! and nothing else. Roles and bindings will be a further source of permission in the same place.
 
 mod node;
 

@@ -1,7 +1,7 @@
 //! Strategic merge patch, for the core kinds: a merge patch in which some lists are merged by a key, and directives
 //! say what a merge cannot (`$patch`, `$deleteFromPrimitiveList`, `$setElementOrder`, `$retainKeys`).
 //!
-//! Which lists merge is data: the rows of [`LISTS`], read off the `patchStrategy` and `patchMergeKey` tags of
+//! Which lists merge is data: the rows of `LISTS`, read off the `patchStrategy` and `patchMergeKey` tags of
 //! upstream's types for the kinds served here. A list that has no row is replaced.
 
 use serde_json::{Map, Value};
