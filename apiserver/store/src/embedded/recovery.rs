@@ -73,8 +73,11 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Recovered> {
         options.segment_bytes,
         resume,
     );
-    log.remove_until(snapshot_revision);
-    for (_, path) in files.snapshots.iter().rev().skip(1) {
+    // The snapshot before the last stays, with the log after it; see `Snapshots::older`.
+    if let Some((before, _)) = files.snapshots.iter().rev().nth(1) {
+        log.remove_until(*before);
+    }
+    for (_, path) in files.snapshots.iter().rev().skip(2) {
         options.disk.remove(path).map_err(failed)?;
     }
     Ok(Recovered {

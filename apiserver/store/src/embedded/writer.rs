@@ -66,16 +66,18 @@ pub(crate) struct Writer {
 #[derive(Default)]
 pub(crate) struct Snapshots {
     running: Option<JoinHandle<()>>,
-    path: Option<PathBuf>,
+    last: Option<(Revision, PathBuf)>,
+    /// The one before it, which together with the log after it is kept: should the last not be there, nothing is lost.
+    older: Option<PathBuf>,
     bytes: u64,
     /// After a failure: not before the log has grown to this.
     not_before: u64,
 }
 
 impl Snapshots {
-    pub(crate) fn with_last(path: Option<PathBuf>, bytes: u64) -> Self {
+    pub(crate) fn with_last(last: Option<(Revision, PathBuf)>, bytes: u64) -> Self {
         Self {
-            path,
+            last,
             bytes,
             ..Self::default()
         }
@@ -313,14 +315,18 @@ impl Snapshots {
     fn done(&mut self, done: Option<(Revision, PathBuf, u64)>, log: &mut Log, options: &Options) {
         self.join();
         let Some((revision, path, bytes)) = done else { return };
-        log.remove_until(revision);
-        if self.path.as_ref() != Some(&path)
-            && let Some(old) = self.path.replace(path)
+        if self.last.as_ref().is_none_or(|(_, last)| *last != path)
+            && let Some((before, old)) = self.last.replace((revision, path))
         {
-            remove_old(&old, options);
+            log.remove_until(before);
+            if let Some(older) = self.older.replace(old) {
+                remove_old(&older, options);
+            }
         }
         self.bytes = bytes;
-        self.not_before = 0;
+        // What is kept for the snapshot before counts as superfluous already.
+        let kept: u64 = log.sealed_until(revision).map(|segment| segment.bytes).sum();
+        self.not_before = kept + options.segment_bytes / 2;
     }
 
     fn join(&mut self) {
