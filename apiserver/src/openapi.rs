@@ -10,11 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::registry::{Body, Registry, Resource};
+use crate::registry::{Resource, Table};
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
@@ -38,9 +37,9 @@ pub struct OpenApi {
 
 impl OpenApi {
     /// Makes all documents. It takes some milliseconds and half a megabyte: do it when somebody asks.
-    pub fn build(registry: &Registry) -> Self {
+    pub fn build(table: &Table) -> Self {
         let mut by_version: BTreeMap<String, Vec<&Arc<Resource>>> = BTreeMap::new();
-        for resource in registry.resources() {
+        for resource in table.resources() {
             by_version
                 .entry(place(&resource.group, &resource.version))
                 .or_default()
@@ -86,8 +85,8 @@ fn document(resources: &[&Arc<Resource>]) -> Document {
     let mut all_paths = Map::new();
     for resource in resources {
         let name = schema_name(resource);
-        if let Body::Schema(definition) = resource.body {
-            schemas.insert(name.clone(), custom(&definition()));
+        if let Some(definition) = resource.definition() {
+            schemas.insert(name.clone(), custom(&definition.raw));
         }
         if let Some(Value::Object(schema)) = schemas.get_mut(&name) {
             schema.insert(
@@ -129,14 +128,12 @@ fn reference(name: &str) -> Value {
 }
 
 /// A definition's schema with what every object has.
-fn custom(definition: &CustomResourceDefinition) -> Value {
-    let version = definition.spec.versions.first();
-    let schema = version
-        .and_then(|v| v.schema.as_ref())
-        .and_then(|s| s.open_api_v3_schema.as_ref());
-    let mut schema = schema
-        .and_then(|schema| serde_json::to_value(schema).ok())
-        .unwrap_or_else(|| json!({"type": "object"}));
+fn custom(raw: &Value) -> Value {
+    let mut schema = if raw.is_object() {
+        raw.clone()
+    } else {
+        json!({"type": "object"})
+    };
     schema["properties"]["apiVersion"] = json!({"type": "string", "description": API_VERSION});
     schema["properties"]["kind"] = json!({"type": "string", "description": KIND});
     schema["properties"]["metadata"] = json!({
@@ -166,7 +163,7 @@ mod tests {
     use super::*;
 
     fn parsed(place: &str) -> Value {
-        let api = OpenApi::build(&Registry::new());
+        let api = OpenApi::build(&crate::registry::Registry::new().table());
         serde_json::from_slice(&api.document(place).unwrap().bytes).unwrap()
     }
 
@@ -203,7 +200,7 @@ mod tests {
                 _ => {}
             }
         }
-        let api = OpenApi::build(&Registry::new());
+        let api = OpenApi::build(&crate::registry::Registry::new().table());
         for (place, document) in &api.documents {
             let document: Value = serde_json::from_slice(&document.bytes).unwrap();
             let mut found = Vec::new();
@@ -220,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_index_names_every_document_with_its_hash() {
-        let api = OpenApi::build(&Registry::new());
+        let api = OpenApi::build(&crate::registry::Registry::new().table());
         let index = api.index();
         let url = index["paths"]["api/v1"]["serverRelativeURL"].as_str().unwrap();
         assert_eq!(

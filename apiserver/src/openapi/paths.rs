@@ -40,7 +40,7 @@ pub(super) fn of(resource: &Resource, schema: &str) -> Map<String, Value> {
         object.clone(),
         object_item(resource, schema, &["get", "put", "patch", "delete"]),
     );
-    if resource.subresources.status {
+    if resource.has_status() {
         paths.insert(
             format!("{object}/status"),
             object_item(resource, schema, &["get", "put", "patch"]),
