@@ -73,11 +73,8 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Recovered> {
         options.segment_bytes,
         resume,
     );
-    // The snapshot before the last stays, with the log after it; see `Snapshots::older`.
-    if let Some((before, _)) = files.snapshots.iter().rev().nth(1) {
-        log.remove_until(*before);
-    }
-    for (_, path) in files.snapshots.iter().rev().skip(2) {
+    log.remove_until(snapshot_revision);
+    for (_, path) in files.snapshots.iter().rev().skip(1) {
         options.disk.remove(path).map_err(failed)?;
     }
     Ok(Recovered {
@@ -143,6 +140,9 @@ fn create(dir: &Path, files: &Files, disk: &dyn Disk) -> Result<StoreId> {
             dir,
             format!("there is data, but the file {IDENTITY} is missing"),
         ));
+    }
+    for (_, path) in &files.segments {
+        disk.remove(path).map_err(failed)?;
     }
     let mut id = [0; 16];
     File::open("/dev/urandom")
@@ -271,6 +271,7 @@ impl Replay<'_> {
         self.index.compact(compacted);
         Ok(Resume {
             path: last_path.clone(),
+            first: *last_first,
             file,
             position,
             written,

@@ -9,16 +9,16 @@ use breakbulk_store::{Error, KeyValue, RangeQuery, Revision, Store};
 
 use super::{open, pair, pair_number, put, small_files};
 
-type Files = BTreeMap<PathBuf, Vec<u8>>;
+pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-fn files(dir: &Path) -> Files {
+pub(crate) fn files(dir: &Path) -> Files {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries
         .map(|path| (PathBuf::from(path.file_name().unwrap()), fs::read(path).unwrap()))
         .collect()
 }
 
-fn restore(files: &Files) -> tempfile::TempDir {
+pub(crate) fn restore(files: &Files) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, content) in files {
         fs::write(dir.path().join(name), content).unwrap();
@@ -91,23 +91,22 @@ async fn a_flipped_byte_anywhere_is_refused_or_harmless() {
             }
         }
     }
-    // The log of the generation before the last is not read, so its bytes are harmless too.
-    assert!(refused > 2 * harmless, "{refused} refused, {harmless} harmless");
+    assert!(refused > 10 * harmless, "{refused} refused, {harmless} harmless");
 }
 
 #[tokio::test]
 async fn a_missing_file_is_refused() {
-    let (files, all) = a_closed_store().await;
+    let (files, _) = a_closed_store().await;
     for name in files.keys().filter(|name| name.to_str() != Some("LOCK")) {
         let mut rest = files.clone();
         rest.remove(name);
         let dir = restore(&rest);
-        match Embedded::open(dir.path(), small_files()) {
-            Err(Error::Damaged { .. }) => {}
-            Err(error) => panic!("without {}: {error:?}", name.display()),
-            // The generation before the last is kept to spare: without it nothing is missing.
-            Ok(store) => assert_eq!(everything(&store).await, all, "without {}", name.display()),
-        }
+        let error = Embedded::open(dir.path(), small_files()).err();
+        assert!(
+            matches!(error, Some(Error::Damaged { .. })),
+            "without {}: {error:?}",
+            name.display()
+        );
     }
 }
 
