@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use breakbulk_store::embedded::{Disk, Embedded, Options, RealDisk};
-use breakbulk_store::{Error, Revision, Store, TxnOutcome};
+use breakbulk_store::{Error, Revision, Store, Txn, TxnOutcome};
 
 use super::{check_history, open, pair, pair_number, put};
 
@@ -146,7 +146,7 @@ async fn write_until_lost(dir: &Path, disk: Arc<FailingDisk>, rounds: u64) -> ([
         ..Options::default()
     };
     let (mut acknowledged, mut last) = ([0; 2], Revision::ZERO);
-    let Ok(store) = Embedded::open(dir, options) else {
+    let Ok(mut store) = Embedded::open(dir, options.clone()) else {
         return (acknowledged, last);
     };
     for number in 1..=rounds {
@@ -162,8 +162,19 @@ async fn write_until_lost(dir: &Path, disk: Arc<FailingDisk>, rounds: u64) -> ([
                 other => panic!("{other:?}"),
             }
         }
+        // Larger than a file: what comes next, if only a mark, begins a new one.
+        if number % 4 == 0 && store.txn(Txn::put("/large", vec![b'x'; 5000])).await.is_err() {
+            break;
+        }
         if number % 5 == 0 && store.compact(Revision(last.0 - 3)).await.is_err() {
             break;
+        }
+        if number % 8 == 0 {
+            store.close().await;
+            match Embedded::open(dir, options.clone()) {
+                Ok(opened) => store = opened,
+                Err(_) => break,
+            }
         }
     }
     (acknowledged, last)
