@@ -109,6 +109,23 @@ pub(crate) fn tail(file: &[u8], position: usize) -> Tail {
     }
 }
 
+/// Whether the file ends, from `position` on, as a crash may leave the write of this frame: each sector written or still
+/// zero, or the file too short for it. So also if it is there as a whole, or not at all.
+pub(crate) fn is_cut_short(file: &[u8], position: usize, frame: &[u8]) -> bool {
+    let rest = file.get(position..).unwrap_or_default();
+    let (written, behind) = rest.split_at(rest.len().min(frame.len()));
+    let mut from = 0;
+    while from < written.len() {
+        let to = (from + SECTOR - (position + from) % SECTOR).min(written.len());
+        let sector = &written[from..to];
+        if sector != &frame[from..to] && sector.iter().any(|byte| *byte != 0) {
+            return false;
+        }
+        from = to;
+    }
+    behind.iter().all(|byte| *byte == 0)
+}
+
 fn next_sound(file: &[u8], from: usize, to: usize) -> Option<usize> {
     (from..to)
         .step_by(ALIGN)
@@ -189,6 +206,31 @@ mod tests {
             let mut file = sound.clone();
             file[sector * SECTOR..(sector + 1) * SECTOR].fill(0);
             assert_eq!(tail(&file, 0), Tail::Torn, "sector {sector}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_is_cut_short_is_known_from_what_it_was_to_be() {
+        let frame = file_of(&[&[7; 16]], 0);
+        let start = SECTOR - ALIGN;
+        let file_with = |content: &[u8]| {
+            let mut file = vec![9; start];
+            file.extend_from_slice(content);
+            file.resize(file.len() + 100, 0);
+            file
+        };
+        let (header, payload) = frame.split_at(ALIGN);
+        let zeros = [0; ALIGN];
+        for parts in [[header, payload], [header, &zeros], [&zeros, payload], [&zeros, &zeros]] {
+            assert!(is_cut_short(&file_with(&parts.concat()), start, &frame));
+        }
+        for length in start..start + frame.len() {
+            assert!(is_cut_short(&file_with(&frame)[..length], start, &frame), "{length}");
+        }
+        for position in 0..frame.len() + 100 {
+            let mut file = file_with(&frame);
+            file[start + position] ^= 1;
+            assert!(!is_cut_short(&file, start, &frame), "{position}");
         }
     }
 

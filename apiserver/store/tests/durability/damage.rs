@@ -154,6 +154,53 @@ async fn a_log_cut_inside_its_last_write_opens_without_that_write() {
     }
 }
 
+/// The mark behind a full file lies across two sectors for some lengths of what stands before it, and a crash can leave
+/// either of them unwritten.
+#[tokio::test]
+async fn a_torn_mark_behind_a_full_log_file_is_no_damage() {
+    const SECTOR: usize = 512;
+    const MARK: usize = 32;
+    let mut torn = 0;
+    for length in (4200..4200 + SECTOR).step_by(16) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        put(&store, "/a", vec![b'x'; length]).await;
+        put(&store, "/b", vec![b'x'; length]).await;
+        let mut killed = files(dir.path());
+        let full = PathBuf::from(format!("log-{:020}.bkl", 2));
+        // The first group of the next file is written only after the mark.
+        killed
+            .get_mut(Path::new(&format!("log-{:020}.bkl", 3)))
+            .unwrap()
+            .truncate(64);
+        let log = killed.get_mut(&full).unwrap();
+        // The last byte that is not zero is the lowest of the revision it names: before it a header and a kind.
+        let mark = log.iter().rposition(|byte| *byte != 0).unwrap() - 17;
+        let middle = (mark / SECTOR + 1) * SECTOR;
+        if middle >= mark + MARK {
+            continue;
+        }
+        torn += 1;
+        for lost in [mark..middle, middle..mark + MARK] {
+            let mut files = killed.clone();
+            files.get_mut(&full).unwrap()[lost.clone()].fill(0);
+            let dir = restore(&files);
+            let reopened = open(dir.path());
+            assert_eq!(reopened.current_revision().await.unwrap(), Revision(2));
+            assert_eq!(put(&reopened, "/next", "x").await, Revision(3));
+            drop(reopened);
+            let reopened = open(dir.path());
+            assert!(reopened.get(b"/a").await.unwrap().0.is_some(), "without {lost:?}");
+            // What a crash cannot do is still refused.
+            let mut files = killed.clone();
+            files.get_mut(&full).unwrap()[lost.start] ^= 0x20;
+            let error = Embedded::open(restore(&files).path(), small_files()).err();
+            assert!(matches!(error, Some(Error::Damaged { .. })), "{error:?}");
+        }
+    }
+    assert!(torn > 0, "no mark lay across two sectors");
+}
+
 #[tokio::test]
 async fn a_directory_is_opened_by_one_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
