@@ -94,7 +94,12 @@ pub(crate) fn tail(file: &[u8], position: usize) -> Tail {
     if found == Found::Nothing && end_of_data <= position {
         return Tail::Clean;
     }
-    if let Some(sound) = next_sound(file, position + ALIGN, end_of_data) {
+    // What lies inside the frame is what a client wrote, and may be made to look like anything.
+    let behind = match found {
+        Found::BadPayload { end } => end,
+        _ => position + ALIGN,
+    };
+    if let Some(sound) = next_sound(file, behind, end_of_data) {
         return Tail::Damaged(format!(
             "the bytes at {position} are not what was written, those at {sound} are"
         ));
@@ -207,6 +212,21 @@ mod tests {
             file[sector * SECTOR..(sector + 1) * SECTOR].fill(0);
             assert_eq!(tail(&file, 0), Tail::Torn, "sector {sector}");
         }
+    }
+
+    #[test]
+    fn a_frame_inside_what_a_client_wrote_does_not_make_a_torn_write_damage() {
+        let mut value = file_of(&[b"looks like a group that followed"], 0);
+        value.resize(SECTOR * 3, 7);
+        let sound = file_of(&[&value], 64);
+        let mut file = sound.clone();
+        file[SECTOR..SECTOR * 2].fill(0);
+        assert_eq!(tail(&file, 0), Tail::Torn, "a sector is missing");
+        assert_eq!(tail(&sound[..SECTOR], 0), Tail::Torn, "the file ends early");
+        let mut file = sound.clone();
+        encode(b"the next group", &mut file);
+        file[SECTOR..SECTOR * 2].fill(0);
+        assert!(matches!(tail(&file, 0), Tail::Damaged(_)), "another follows");
     }
 
     #[test]
