@@ -1,10 +1,12 @@
 //! Files that are not what was written.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use breakbulk_store::embedded::Embedded;
+use breakbulk_store::embedded::{Disk, Embedded, Options, RealDisk};
 use breakbulk_store::{Error, KeyValue, RangeQuery, Revision, Store};
 
 use super::{open, pair, pair_number, put, small_files};
@@ -151,6 +153,67 @@ async fn a_log_cut_inside_its_last_write_opens_without_that_write() {
         assert_eq!(put(&reopened, "/next", "x").await, Revision(3));
         drop(reopened);
         assert_eq!(pair_number(&open(dir.path()), 0).await, 1, "cut at {cut}, opened again");
+    }
+}
+
+/// What is done to files that are there, in order.
+#[derive(Default)]
+struct Operations(Mutex<Vec<String>>);
+
+impl Disk for Operations {
+    fn write_at(&self, file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+        self.0.lock().unwrap().push(format!("write at {offset}"));
+        RealDisk.write_at(file, data, offset)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.0.lock().unwrap().push("sync".to_owned());
+        RealDisk.sync(file)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        self.0.lock().unwrap().push(format!("cut at {length}"));
+        RealDisk.truncate(file, length)
+    }
+}
+
+/// Not only written over by what follows, zeros included: should that be torn too, two broken writes would mix.
+#[tokio::test]
+async fn a_torn_write_is_cut_off_before_anything_else_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = PathBuf::from(format!("log-{:020}.bkl", 2));
+    let frames = |files: &Files| {
+        let last = files[&log].iter().rposition(|byte| *byte != 0).unwrap();
+        (last + 1).next_multiple_of(16)
+    };
+    put(&store, "/kept", "x").await;
+    let kept = frames(&files(dir.path()));
+    put(&store, "/torn", vec![b'x'; 3000]).await;
+    let killed = files(dir.path());
+    assert!(
+        killed[&log].len() > frames(&killed),
+        "there are zeros ahead, as in a store at work"
+    );
+    for lost in (1024..frames(&killed)).step_by(512) {
+        let mut torn = killed.clone();
+        let content = torn.get_mut(&log).unwrap();
+        content[lost..lost + 512].fill(0);
+        let whole = content[..kept].to_vec();
+        let copy = restore(&torn);
+        let operations = Arc::new(Operations::default());
+        let options = Options {
+            disk: Arc::<Operations>::clone(&operations),
+            ..small_files()
+        };
+        let reopened = Embedded::open(copy.path(), options).unwrap();
+        assert_eq!(files(copy.path())[&log], whole, "without the sector at {lost}");
+        assert_eq!(
+            *operations.0.lock().unwrap(),
+            [format!("cut at {kept}"), "sync".to_owned()]
+        );
+        assert_eq!(reopened.current_revision().await.unwrap(), Revision(2));
+        assert_eq!(put(&reopened, "/next", "x").await, Revision(3));
     }
 }
 
