@@ -294,3 +294,22 @@ impl Log {
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::RealDisk;
+    use super::*;
+
+    #[test]
+    fn a_segment_never_takes_the_place_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StoreId([7; 16]);
+        let create = |first| Log::create_segment(dir.path(), store, &RealDisk, Revision(first));
+        let (path, file) = create(2).unwrap();
+        RealDisk.write_at(&file, b"acknowledged", FILE_HEADER as u64).unwrap();
+        assert_eq!(create(2).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(std::fs::read(&path).unwrap().ends_with(b"acknowledged"));
+        create(3).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+    }
+}
