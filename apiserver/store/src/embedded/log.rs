@@ -310,6 +310,10 @@ mod tests {
         assert_eq!(create(2).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert!(std::fs::read(&path).unwrap().ends_with(b"acknowledged"));
         create(3).unwrap();
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            2,
+            "nothing is left behind"
+        );
     }
 }
