@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use breakbulk_store::embedded::{Disk, Embedded, Options, RealDisk};
@@ -25,6 +25,8 @@ struct State {
     operations: usize,
     lost: bool,
     unsynced: HashMap<u64, Vec<Unsynced>>,
+    /// Removed since the directory was last synced, with what they held.
+    removed: Vec<(PathBuf, Vec<u8>)>,
     random: u64,
 }
 
@@ -73,9 +75,15 @@ impl State {
         self.random & 0x100 != 0
     }
 
-    /// Each sector of what was not synced keeps its new content or gets back its old one.
+    /// Each sector of what was not synced keeps its new content or gets back its old one, and what was removed stays so
+    /// or is there again.
     fn lose(&mut self) {
         self.lost = true;
+        for (path, content) in std::mem::take(&mut self.removed) {
+            if self.chance() && !path.exists() {
+                std::fs::write(path, content).unwrap();
+            }
+        }
         for (_, writes) in std::mem::take(&mut self.unsynced) {
             // All, none, or each for itself.
             let (mixed, all) = (self.chance(), self.chance());
@@ -130,11 +138,18 @@ impl Disk for FailingDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.operation(None, |_| std::fs::rename(from, to))
+        self.operation(None, |state| {
+            // The real one syncs the directory.
+            state.removed.clear();
+            std::fs::rename(from, to)
+        })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.operation(None, |_| RealDisk.remove(path))
+        self.operation(None, |state| {
+            state.removed.push((path.to_owned(), std::fs::read(path)?));
+            RealDisk.remove(path)
+        })
     }
 }
 
