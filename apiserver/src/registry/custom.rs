@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::conversion::{Conversion, Convert};
 use super::object;
 use super::resource::{
-    Body, Definition, Generation, NameRule, Resource, Rules, ScalePaths, Selectable, Storage, Subresource,
+    Body, Definition, Field, Generation, NameRule, Resource, Rules, ScalePaths, Selectable, Storage, Subresource,
 };
 use crate::cacher::StorageCache;
 use crate::schema::{Schema, SchemaError};
@@ -96,12 +96,15 @@ fn storage(
     definition: &Definition,
 ) -> Storage {
     let api_version = format!("{}/{}", crd.spec.group, version.name);
-    let split = |label: &String| label.split('.').map(str::to_owned).collect();
+    let mut fields: Vec<Field> = labels.iter().map(|label| Field::path(label)).collect();
+    if crd.spec.group == breakbulk_schemas::GROUP && crd.spec.names.plural == "jobs" {
+        fields.extend(super::core::POD_FIELDS.map(|(_, compute)| Field::Computed(compute)));
+    }
     Storage {
         prefix: format!("{}{}/{}/", super::PREFIX, crd.spec.group, crd.spec.names.plural),
         header: object::header(&api_version, &crd.spec.names.kind),
         api_version,
-        fields: labels.iter().map(split).collect(),
+        fields,
         schema: Some(definition.schema.clone()),
         raw_schema: definition.raw.to_string(),
         cache: StorageCache::new(),

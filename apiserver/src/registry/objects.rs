@@ -317,6 +317,7 @@ fn shape(
             unknown.extend(metadata::unknown_fields(value, &kept, ""));
             *value = kept;
         }
+        Body::Absent => return Err(ApiError::method_not_allowed()),
     }
     let unknown = unknown.iter().map(|path| format!("unknown field {path:?}"));
     let problems: Vec<String> = unknown
