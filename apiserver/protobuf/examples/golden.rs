@@ -26,10 +26,7 @@ fn main() -> io::Result<ExitCode> {
         .map(|entry| entry.map(|e| e.path()))
         .collect::<Result<Vec<_>, _>>()?;
     names.sort();
-    for json in names
-        .iter()
-        .filter(|path| path.extension().is_some_and(|e| e == "json"))
-    {
+    for json in names.iter().filter(|path| is_pair(path)) {
         match check(json)? {
             Outcome::Same => same += 1,
             Outcome::NotServed => not_served += 1,

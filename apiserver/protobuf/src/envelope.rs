@@ -178,8 +178,7 @@ pub fn encode_as(meta: TypeMeta<'_>, object: &Value) -> Result<Vec<u8>, EncodeEr
     writer.message_field(1, |writer| {
         writer.bytes_field(1, meta.api_version.as_bytes());
         writer.bytes_field(2, meta.kind.as_bytes());
-        Ok(())
-    })?;
+    });
     writer.message_field(2, |writer| Encoder::new(writer).message(id, object))?;
     writer.bytes_field(3, b"");
     writer.bytes_field(4, b"");

@@ -27,11 +27,12 @@
 //! - A **watch** encodes each object once and puts it into a [`watch_frame`] for each event.
 //! - **OpenAPI** documents go through [`openapi_v2`] and [`openapi_v3`].
 //!
-//! The messages are data ([`table`](self), `src/table/*.txt`); decoder and encoder walk it. Nothing here does I/O.
+//! The messages are data (`src/table/*.txt`); decoder and encoder walk it. Nothing here does I/O.
 
 mod decode;
 mod encode;
 mod envelope;
+mod openapi;
 mod table;
 mod watch;
 mod wire;
@@ -39,6 +40,7 @@ mod wire;
 pub use decode::{DecodeError, Limits};
 pub use encode::EncodeError;
 pub use envelope::{Decoded, TypeMeta, decode_within, encode, encode_as};
+pub use openapi::{OPENAPI_V2_MEDIA_TYPE, OPENAPI_V3_MEDIA_TYPE, openapi_v2, openapi_v3};
 pub use watch::{WatchEventType, watch_frame};
 pub use wire::WireError;
 

@@ -36,14 +36,7 @@ pub fn watch_frame(event: WatchEventType, object: &[u8]) -> Vec<u8> {
     const LENGTH: usize = 4;
     let mut writer = Writer::after(&[0; LENGTH]);
     writer.bytes_field(1, event.as_str().as_bytes());
-    let written = writer.message_field(2, |writer| {
-        writer.bytes_field(1, object);
-        Ok::<(), std::convert::Infallible>(())
-    });
-    match written {
-        Ok(()) => {}
-        Err(never) => match never {},
-    }
+    writer.message_field(2, |writer| writer.bytes_field(1, object));
     let mut frame = writer.into_bytes();
     // An object of four gigabytes is not stored, let alone watched.
     let length = u32::try_from(frame.len() - LENGTH).unwrap_or(u32::MAX);

@@ -145,20 +145,16 @@ impl Writer {
     }
 
     /// Writes a message: `body` writes its fields. The length is put before them when it is known, which moves them
-    /// by a byte or a few; it saves a pass that only counts.
-    pub(crate) fn message_field<E>(
-        &mut self,
-        number: u32,
-        body: impl FnOnce(&mut Self) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// by a byte or a few; it saves a pass that only counts. What the body returns is returned.
+    pub(crate) fn message_field<T>(&mut self, number: u32, body: impl FnOnce(&mut Self) -> T) -> T {
         self.tag(number, 2);
         let start = self.out.len();
-        body(self)?;
+        let result = body(self);
         let end = self.out.len();
         self.varint((end - start) as u64);
         let length = self.out.len() - end;
         self.out[start..].rotate_right(length);
-        Ok(())
+        result
     }
 
     fn tag(&mut self, number: u32, wire_type: u64) {
@@ -189,11 +185,7 @@ mod tests {
         writer.int_field(1, -1);
         writer.bytes_field(536_870_911, b"x");
         writer.double_field(3, 0.5);
-        let nested = writer.message_field(4, |w| {
-            w.bytes_field(1, &[7; 300]);
-            Ok::<(), ()>(())
-        });
-        nested.unwrap();
+        writer.message_field(4, |writer| writer.bytes_field(1, &[7; 300]));
         let bytes = writer.into_bytes();
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.field(), Ok(Some((1, Item::Varint(u64::MAX)))));
