@@ -22,7 +22,7 @@ use crate::wire::{Item, Reader, WireError};
 pub struct Limits {
     /// Of the whole body.
     pub bytes: usize,
-    /// Messages within messages. A level of a JSON schema takes two or three.
+    /// Of JSON: lists and objects within each other, those of raw JSON included.
     pub depth: usize,
     /// Of JSON: members, elements, and what raw JSON holds. One that is a message of its own takes up to a kilobyte
     /// of memory, so that this bounds memory where two bytes on the wire could become hundreds.
@@ -30,11 +30,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 3 MiB, as upstream; 128 levels; and 200,000 values, several times what such a body holds in earnest.
+    /// 3 MiB, as upstream; 100 levels, as for bodies in JSON; and 200,000 values, several times what such a body holds in earnest.
     fn default() -> Self {
         Limits {
             bytes: 3 << 20,
-            depth: 128,
+            depth: 100,
             values: 200_000,
         }
     }
@@ -96,7 +96,7 @@ pub enum DecodeError {
     /// More than [`Limits::depth`].
     #[error("{at}: nested too deep")]
     TooDeep {
-        /// The message.
+        /// `message.field`, or the message.
         at: String,
     },
     /// More than [`Limits::values`].
@@ -116,6 +116,7 @@ enum Fault {
     Wire(WireError),
     Value(String),
     Json(serde_json::Error),
+    TooDeep,
     TooMany,
     /// Of something deeper, which has its place already.
     Placed(DecodeError),
@@ -143,6 +144,7 @@ impl Fault {
             Fault::Wire(source) => DecodeError::Wire { at, source },
             Fault::Value(problem) => DecodeError::Value { at, problem },
             Fault::Json(source) => DecodeError::Json { at, source },
+            Fault::TooDeep => DecodeError::TooDeep { at },
             Fault::TooMany => DecodeError::TooMany { at },
             Fault::Placed(error) => error,
         }
@@ -174,12 +176,23 @@ impl Decoder {
         map: &mut Map<String, Value>,
         depth: usize,
     ) -> Result<(), DecodeError> {
-        let message = self.table.message(id);
         let Some(depth) = depth.checked_sub(1) else {
             return Err(DecodeError::TooDeep {
-                at: message.name.clone(),
+                at: self.table.message(id).name.clone(),
             });
         };
+        self.fields(id, bytes, map, depth)
+    }
+
+    /// The same without an object of its own: for messages that are inline.
+    fn fields(
+        &mut self,
+        id: MessageId,
+        bytes: &[u8],
+        map: &mut Map<String, Value>,
+        depth: usize,
+    ) -> Result<(), DecodeError> {
+        let message = self.table.message(id);
         let mut inlined = Vec::new();
         let mut reader = Reader::new(bytes);
         loop {
@@ -222,9 +235,9 @@ impl Decoder {
         depth: usize,
     ) -> Result<(), Fault> {
         match (field.form, field.kind) {
-            (Form::Inline, Kind::Message(id)) => Ok(self.message(id, bytes(item)?, map, depth)?),
-            (Form::List, kind) => self.elements(kind, item, list(map, field.name), depth),
-            (Form::Map, kind) => self.entry(kind, bytes(item)?, object(map, field.name), depth),
+            (Form::Inline, Kind::Message(id)) => Ok(self.fields(id, bytes(item)?, map, depth)?),
+            (Form::List, kind) => self.elements(kind, item, list(map, field.name), deeper(depth)?),
+            (Form::Map, kind) => self.entry(kind, bytes(item)?, object(map, field.name), deeper(depth)?),
             (_, Kind::Message(id)) => {
                 self.spend(1)?;
                 Ok(self.message(id, bytes(item)?, object(map, field.name), depth)?)
@@ -325,7 +338,7 @@ impl Decoder {
         for field in &message.fields {
             let value = match (field.form, field.kind) {
                 (Form::Inline, Kind::Message(id)) if !inlined.contains(&field.number) => {
-                    self.message(id, &[], map, depth)?;
+                    self.fields(id, &[], map, depth)?;
                     continue;
                 }
                 _ if field.omit_empty || map.contains_key(field.name) => continue,
@@ -354,12 +367,17 @@ impl Decoder {
             Special::Quantity => special::quantity(bytes),
             Special::IntOrString => special::int_or_string(bytes),
             Special::Raw | Special::Json => self.raw(bytes, depth),
-            Special::Strings => self.strings(bytes),
+            Special::Strings => self.strings(bytes, depth),
             Special::SchemaOrArray(id) => self.schema_or_array(id, bytes, depth),
             Special::SchemaOrBool(id) => self.schema_or_bool(id, bytes, depth),
             Special::SchemaOrStrings(id) => self.schema_or_strings(id, bytes, depth),
         }
     }
+}
+
+/// What is left within a list or an object of this depth.
+fn deeper(depth: usize) -> Result<usize, Fault> {
+    depth.checked_sub(1).ok_or(Fault::TooDeep)
 }
 
 /// The list at `name`, made if there is none. A field has one form, so nothing else can stand there.

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use crate::table::{Field, Form, Kind, Message, MessageId, Special, Table, table};
 use crate::wire::Writer;
 
-/// Messages within messages; what the decoder takes, so that everything that was read can be written.
-const MAX_DEPTH: usize = 128;
+/// Messages within messages: more than the 100 levels of JSON that the server takes, as those inline have no level.
+const MAX_DEPTH: usize = 256;
 
 /// Why an object cannot be written as protobuf. An object that was checked by its kind's schema only meets
 /// [`EncodeError::UnknownKind`]: answer it in JSON.

@@ -60,3 +60,6 @@ pub fn decode(body: &[u8]) -> Result<Decoded, DecodeError> {
 pub fn knows(api_version: &str, kind: &str) -> bool {
     table::table().kind(api_version, kind).is_some()
 }
+
+#[cfg(test)]
+mod properties;

@@ -144,6 +144,12 @@ impl Table {
         &self.messages[id.0]
     }
 
+    /// Of all messages.
+    #[cfg(test)]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = MessageId> + use<> {
+        (0..self.messages.len()).map(MessageId)
+    }
+
     /// The message of a kind.
     pub(crate) fn kind(&self, api_version: &str, kind: &str) -> Option<MessageId> {
         let of = |api_version: &str| self.kinds.get(api_version)?.get(kind).copied();

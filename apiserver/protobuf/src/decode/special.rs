@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Decoder, Fault, bytes, low_32_bits, text, varint};
+use super::{Decoder, Fault, bytes, deeper, low_32_bits, text, varint};
 use crate::envelope;
 use crate::table::MessageId;
 use crate::wire::Reader;
@@ -97,11 +97,16 @@ impl Decoder {
         if raw.starts_with(envelope::PREFIX) {
             return Ok(self.enveloped(raw, None, depth)?.object);
         }
-        self.spend(values_of_json(raw))?;
+        let extent = Extent::of(raw);
+        self.spend(extent.values)?;
+        if extent.depth > depth {
+            return Err(Fault::TooDeep);
+        }
         serde_json::from_slice(raw).map_err(Fault::Json)
     }
 
-    pub(super) fn strings(&mut self, message: &[u8]) -> Result<Value, Fault> {
+    pub(super) fn strings(&mut self, message: &[u8], depth: usize) -> Result<Value, Fault> {
+        deeper(depth)?;
         let mut items = Vec::new();
         let mut reader = Reader::new(message);
         while let Some((number, item)) = reader.field()? {
@@ -122,7 +127,7 @@ impl Decoder {
                 1 => self.schema(id, bytes(item)?, &mut schema, depth)?,
                 2 => {
                     let mut one = None;
-                    self.schema(id, bytes(item)?, &mut one, depth)?;
+                    self.schema(id, bytes(item)?, &mut one, deeper(depth)?)?;
                     schemas.extend(one.map(Value::Object));
                 }
                 _ => {}
@@ -156,6 +161,7 @@ impl Decoder {
                 1 => self.schema(id, bytes(item)?, &mut schema, depth)?,
                 2 => {
                     self.spend(1)?;
+                    deeper(depth)?;
                     property.push(Value::String(text(item)?));
                 }
                 _ => {}
@@ -180,28 +186,50 @@ impl Decoder {
     }
 }
 
-/// At least as many values as the JSON holds, counted without building them.
-fn values_of_json(json: &[u8]) -> usize {
-    let (mut values, mut quoted, mut escaped) = (1, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' | b'[' | b'{' if !quoted => values += 1,
-            _ => {}
+/// How large JSON is, found without building it. Of what is no JSON it says something, too, and the parser the rest.
+#[derive(Debug, PartialEq)]
+struct Extent {
+    /// At least as many as there are.
+    values: usize,
+    /// Lists and objects within each other.
+    depth: usize,
+}
+
+impl Extent {
+    fn of(json: &[u8]) -> Self {
+        let mut extent = Extent { values: 1, depth: 0 };
+        let (mut open, mut quoted, mut escaped) = (0usize, false, false);
+        for byte in json {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ if quoted => {}
+                b',' => extent.values += 1,
+                b'[' | b'{' => {
+                    extent.values += 1;
+                    open += 1;
+                    extent.depth = extent.depth.max(open);
+                }
+                b']' | b'}' => open = open.saturating_sub(1),
+                _ => {}
+            }
         }
+        extent
     }
-    values
 }
 
 #[cfg(test)]
 mod tests {
-    use super::values_of_json;
+    use super::Extent;
 
     #[test]
-    fn values_of_json_are_counted_outside_of_strings() {
-        assert_eq!(values_of_json(br#"{"a":[1,2],"b":"[,{\",","c":{}}"#), 7);
-        assert_eq!(values_of_json(b"1"), 1);
+    fn the_extent_of_json_is_found_outside_of_its_strings() {
+        assert_eq!(
+            Extent::of(br#"{"a":[1,2],"b":"[,{\",","c":{}}"#),
+            Extent { values: 7, depth: 2 }
+        );
+        assert_eq!(Extent::of(b"1"), Extent { values: 1, depth: 0 });
+        assert_eq!(Extent::of(b"]]][[}[").depth, 2);
     }
 }
