@@ -245,7 +245,7 @@ impl Decoder {
             (form, kind) => {
                 self.spend(1)?;
                 let value = self.single(kind, item, depth)?;
-                let skip = form == Form::Plain && field.omit_empty && is_zero(&value);
+                let skip = form == Form::Plain && field.omit_empty && can_be_empty(field) && is_zero(&value);
                 if skip || value.is_null() {
                     map.remove(field.name);
                 } else {
@@ -341,8 +341,9 @@ impl Decoder {
                     self.fields(id, &[], map, depth)?;
                     continue;
                 }
-                _ if field.omit_empty || map.contains_key(field.name) => continue,
+                _ if map.contains_key(field.name) => continue,
                 (Form::Inline | Form::Pointer, _) => continue,
+                _ if field.omit_empty && can_be_empty(field) => continue,
                 (Form::List, _) => Value::Array(Vec::new()),
                 (Form::Map, _) => Value::Object(Map::new()),
                 (Form::Plain, kind) => self.zero(kind, depth).map_err(|fault| fault.at(message, field))?,
@@ -396,6 +397,15 @@ fn object<'m>(map: &'m mut Map<String, Value>, name: &str) -> &'m mut Map<String
         *place = Value::Object(Map::new());
     }
     place.as_object_mut().expect("just made one")
+}
+
+/// Whether Go can leave the field out of JSON: it always prints structs, even empty ones.
+fn can_be_empty(field: &Field) -> bool {
+    let is_struct = matches!(
+        field.kind,
+        Kind::Message(_) | Kind::Special(Special::Quantity | Special::IntOrString)
+    );
+    field.form != Form::Plain || !is_struct
 }
 
 fn is_zero(value: &Value) -> bool {
