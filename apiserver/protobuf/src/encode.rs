@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::table::{Field, Form, Kind, Message, MessageId, Special, Table, table};
 use crate::wire::Writer;
 
-/// Messages within messages: more than the 100 levels of JSON that the server takes, as those inline have no level.
+/// Messages within messages. A level of JSON takes two at most, and of those the server takes a hundred.
 const MAX_DEPTH: usize = 256;
 
 /// Why an object cannot be written as protobuf. An object that was checked by its kind's schema only meets
@@ -37,6 +37,12 @@ pub enum EncodeError {
     /// Not a JSON object.
     #[error("not an object")]
     NoObject,
+    /// A kind without items was to be written as a list.
+    #[error("{name} is no list")]
+    NoList {
+        /// The message.
+        name: String,
+    },
     /// A member of another type than its kind's.
     #[error("{at}: {problem}")]
     Value {
@@ -119,6 +125,34 @@ impl<'w> Encoder<'w> {
             self.field(field, object).map_err(|fault| fault.at(message, field))?;
         }
         Ok(())
+    }
+
+    /// Writes a list kind's message. One that has no items is no list.
+    pub(crate) fn list<'v>(
+        &mut self,
+        id: MessageId,
+        metadata: &Value,
+        items: impl IntoIterator<Item = &'v Value>,
+    ) -> Result<(), EncodeError> {
+        let message = self.table.message(id);
+        let of = |name, form| {
+            message
+                .fields
+                .iter()
+                .find(|field| field.name == name && field.form == form)
+        };
+        let (Some(head), Some(body)) = (of("metadata", Form::Plain), of("items", Form::List)) else {
+            return Err(EncodeError::NoList {
+                name: message.name.clone(),
+            });
+        };
+        self.single(head.number, head.kind, metadata)
+            .map_err(|fault| fault.at(message, head))?;
+        let mut items = items.into_iter();
+        items.try_for_each(|item| {
+            self.single(body.number, body.kind, item)
+                .map_err(|fault| fault.at(message, body))
+        })
     }
 
     fn field(&mut self, field: &Field, object: &Map<String, Value>) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::decode::{DecodeError, Decoder, Limits};
 use crate::encode::{EncodeError, Encoder};
-use crate::table::table;
+use crate::table::{MessageId, table};
 use crate::wire::{Item, Reader, WireError, Writer};
 
 /// What an encoded object starts with.
@@ -167,19 +167,39 @@ pub fn encode(object: &Value) -> Result<Vec<u8>, EncodeError> {
 ///
 /// See [`EncodeError`].
 pub fn encode_as(meta: TypeMeta<'_>, object: &Value) -> Result<Vec<u8>, EncodeError> {
-    let id = table()
-        .kind(meta.api_version, meta.kind)
-        .ok_or_else(|| EncodeError::UnknownKind {
-            api_version: meta.api_version.to_owned(),
-            kind: meta.kind.to_owned(),
-        })?;
     let object = object.as_object().ok_or(EncodeError::NoObject)?;
+    envelope(meta, |encoder, id| encoder.message(id, object))
+}
+
+/// Encodes a list, of its kind (`PodList`), from its metadata and its items, which never stand in one value. Items need
+/// not name their kind. The bytes are those of [`encode`].
+///
+/// # Errors
+///
+/// See [`EncodeError`].
+pub fn encode_list<'v>(
+    meta: TypeMeta<'_>,
+    metadata: &Value,
+    items: impl IntoIterator<Item = &'v Value>,
+) -> Result<Vec<u8>, EncodeError> {
+    envelope(meta, |encoder, id| encoder.list(id, metadata, items))
+}
+
+fn envelope(
+    meta: TypeMeta<'_>,
+    body: impl FnOnce(&mut Encoder<'_>, MessageId) -> Result<(), EncodeError>,
+) -> Result<Vec<u8>, EncodeError> {
+    let id = table().kind(meta.api_version, meta.kind);
+    let id = id.ok_or_else(|| EncodeError::UnknownKind {
+        api_version: meta.api_version.to_owned(),
+        kind: meta.kind.to_owned(),
+    })?;
     let mut writer = Writer::after(PREFIX);
     writer.message_field(1, |writer| {
         writer.bytes_field(1, meta.api_version.as_bytes());
         writer.bytes_field(2, meta.kind.as_bytes());
     });
-    writer.message_field(2, |writer| Encoder::new(writer).message(id, object))?;
+    writer.message_field(2, |writer| body(&mut Encoder::new(writer), id))?;
     writer.bytes_field(3, b"");
     writer.bytes_field(4, b"");
     Ok(writer.into_bytes())

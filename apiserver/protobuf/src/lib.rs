@@ -22,7 +22,7 @@
 //! - A **request** with [`MEDIA_TYPE`] goes through [`decode`], or [`decode_within`] with the kind of the URL and other
 //!   limits. Every [`DecodeError`] is the client's fault (400; 413 for [`DecodeError::TooLarge`]), but
 //!   [`DecodeError::UnknownKind`] may also mean a custom resource, which upstream does not take in protobuf (415).
-//! - An **answer** goes through [`encode`] if [`knows`] has its kind (a list's kind for a list, `Status` and
+//! - An **answer** goes through [`encode`] or [`encode_list`] if [`knows`] has its kind (a list's kind for a list, `Status` and
 //!   `PartialObjectMetadata` too); everything else, tables above all, is answered in JSON.
 //! - A **watch** encodes each object once and puts it into a [`watch_frame`] for each event.
 //! - **OpenAPI** documents go through [`openapi_v2`] and [`openapi_v3`].
@@ -39,7 +39,7 @@ mod wire;
 
 pub use decode::{DecodeError, Limits};
 pub use encode::EncodeError;
-pub use envelope::{Decoded, TypeMeta, decode_within, encode, encode_as};
+pub use envelope::{Decoded, TypeMeta, decode_within, encode, encode_as, encode_list};
 pub use openapi::{OPENAPI_V2_MEDIA_TYPE, OPENAPI_V3_MEDIA_TYPE, openapi_v2, openapi_v3};
 pub use watch::{WatchEventType, watch_frame};
 pub use wire::WireError;

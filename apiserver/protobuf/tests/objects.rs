@@ -5,7 +5,7 @@
 
 use breakbulk_protobuf::{
     DecodeError, EncodeError, Limits, TypeMeta, WatchEventType, WireError, decode, decode_within, encode, encode_as,
-    knows, watch_frame,
+    encode_list, knows, watch_frame,
 };
 use serde_json::{Value, json};
 
@@ -391,6 +391,49 @@ fn an_item_can_be_encoded_as_something_else() {
         "metadata": {"name": "p", "labels": {"a": "b"}},
     });
     assert_eq!(object, wanted);
+}
+
+#[test]
+fn a_list_is_the_same_from_its_parts() {
+    let list = json!({
+        "apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "7", "remainingItemCount": 3},
+        "items": [{"metadata": {"name": "a"}}, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "b"}}],
+    });
+    let meta = TypeMeta {
+        api_version: "v1",
+        kind: "PodList",
+    };
+    let parts = encode_list(meta, &list["metadata"], list["items"].as_array().unwrap()).unwrap();
+    assert_eq!(parts, encode(&list).unwrap());
+    let wrong = encode_list(
+        TypeMeta {
+            api_version: "v1",
+            kind: "Pod",
+        },
+        &json!({}),
+        [],
+    )
+    .unwrap_err();
+    assert_eq!(wrong.to_string(), "core.Pod is no list");
+}
+
+#[test]
+fn what_is_as_deep_as_may_be_is_written_again() {
+    // An object, `spec`, `versions`, an element and `schema` stand around the schemas.
+    let crd = |depth: usize| {
+        let schema = (1..depth).fold(json!({}), |inner, _| json!({"items": inner}));
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]},
+        })
+    };
+    let deepest = encode(&crd(95)).unwrap();
+    assert_eq!(encode(&decoded(&deepest)).unwrap(), deepest);
+    assert!(matches!(
+        decode(&encode(&crd(96)).unwrap()),
+        Err(DecodeError::TooDeep { .. })
+    ));
+    assert!(matches!(encode(&crd(1_000)), Err(EncodeError::TooDeep { .. })));
 }
 
 #[test]
