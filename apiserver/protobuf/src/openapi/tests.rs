@@ -1,3 +1,5 @@
+//! Documents and the bytes they become, read back with the wire reader alone.
+
 use super::*;
 use crate::wire::{Item, Reader};
 use serde_json::json;
