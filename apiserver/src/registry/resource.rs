@@ -144,6 +144,16 @@ pub enum Generation {
     None,
 }
 
+/// Whether objects may come to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accepting {
+    /// They may.
+    #[default]
+    All,
+    /// The definition of their kind is being deleted.
+    NothingNew,
+}
+
 /// A subresource of a row: what is reached at `…/NAME/status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subresource {
@@ -275,6 +285,8 @@ pub struct Resource {
     pub rules: Rules,
     /// Whether it counts generations.
     pub generation: Generation,
+    /// Whether objects may come to be.
+    pub accepting: Accepting,
     /// How stored objects become objects of this version and back; none when they are stored in it.
     pub conversion: Option<Conversion>,
     /// The columns of its tables.
