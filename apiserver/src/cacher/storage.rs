@@ -143,6 +143,16 @@ impl StorageCache {
         self.changed.subscribe()
     }
 
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.read().objects.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// One object.
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
         self.read().objects.get(key).cloned()
