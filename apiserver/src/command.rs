@@ -82,10 +82,10 @@ struct AuditArguments {
     #[arg(long, requires = "audit_log_path")]
     audit_policy_file: Option<PathBuf>,
     /// Megabytes after which the file is set aside.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..1 << 20))]
+    #[arg(long, default_value_t = AuditConfig::MAX_MEGABYTES, value_parser = clap::value_parser!(u64).range(1..1 << 20))]
     audit_log_maxsize: u64,
     /// How many files that were set aside are kept.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = AuditConfig::BACKUPS)]
     audit_log_maxbackup: u16,
 }
 

@@ -33,6 +33,23 @@ pub struct AuditConfig {
     pub policy: Option<PathBuf>,
 }
 
+impl AuditConfig {
+    /// Megabytes of a file before it is set aside, unless something else is said.
+    pub const MAX_MEGABYTES: u64 = 100;
+    /// Files kept that were set aside.
+    pub const BACKUPS: u16 = 10;
+
+    /// Into a file, within the usual bounds.
+    pub fn file(path: PathBuf, policy: Option<PathBuf>) -> Self {
+        let sink = Sink::File {
+            path,
+            max_bytes: Self::MAX_MEGABYTES << 20,
+            backups: usize::from(Self::BACKUPS),
+        };
+        Self { sink, policy }
+    }
+}
+
 /// Where the log is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sink {

@@ -172,7 +172,7 @@ impl Exchange<'_> {
         let labels = Labels::of(self.info, &self.app.objects.registry);
         let streams = self.info.lasting() == Lasting::LongRunning;
         let answer = match outcome {
-            Ok(answer) if streams => return self.stream(answer, permit, &labels),
+            Ok(answer) if streams && *method != Method::HEAD => return self.stream(answer, permit, &labels),
             Ok(answer) => self.audit_whole(answer).await,
             Err(error) => {
                 self.audit(stage, Answered::Refused(&error));
@@ -188,7 +188,9 @@ impl Exchange<'_> {
         let size = answer.body().size_hint().exact();
         let metrics = &self.app.metrics;
         metrics.answered(&labels, answer.status());
-        metrics.took(&labels, self.begun.elapsed(), size);
+        if !streams {
+            metrics.took(&labels, self.begun.elapsed(), size);
+        }
         if !regular {
             metrics.terminated(&labels, answer.status());
         }

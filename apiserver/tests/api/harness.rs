@@ -29,6 +29,11 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) async fn start(on: On) -> Self {
+        Self::start_with(on, |_| {}).await
+    }
+
+    /// One that is told something special.
+    pub(crate) async fn start_with(on: On, special: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::embedded("127.0.0.1:0".parse().unwrap(), dir.path());
         let etcd = match on {
@@ -42,6 +47,7 @@ impl TestServer {
                 Some(etcd)
             }
         };
+        special(&mut config);
         let (url, shutdown, serving) = serve(&config).await;
         Self {
             kubeconfig: dir.path().join("kubeconfig"),
