@@ -107,7 +107,7 @@ pub struct Server {
 /// Builds the server.
 pub async fn build(config: Config) -> Result<Server, ServerError> {
     let metrics = Metrics::new();
-    let store = Measured::new(storage::open(&config.store).await?, &metrics);
+    let store = Measured::over(storage::open(&config.store).await?, &metrics);
     let registry = Arc::new(Registry::new());
     let cacher = Arc::new(Cacher::new(store.clone(), &registry));
     let feed = Feed::fill(cacher.clone(), registry.clone()).await?;

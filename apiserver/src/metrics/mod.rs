@@ -17,40 +17,19 @@ use prometheus::{
 
 use crate::audit::policy::Level;
 
+use request::Requests;
 pub use request::{Labels, LongRunning};
 pub use store::Measured;
 
-/// Upstream's, thinned, with two below: most of our requests would all be in its first.
-const SECONDS: [f64; 17] = [
-    0.0005, 0.002, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0,
-];
+/// Of the store. Embedded, it answers within microseconds.
 const STORE_SECONDS: [f64; 14] = [
     0.0001, 0.0005, 0.002, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0, 5.0, 20.0, 60.0,
-];
-const SIZES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
-
-/// The labels of everything that is told by request.
-const REQUEST: [&str; 8] = [
-    "verb",
-    "dry_run",
-    "group",
-    "version",
-    "resource",
-    "subresource",
-    "scope",
-    "component",
 ];
 
 /// Everything that is counted.
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    durations: HistogramVec,
-    sizes: HistogramVec,
-    terminations: IntCounterVec,
-    long_running: IntGaugeVec,
-    in_flight: IntGaugeVec,
-    watch_events: IntCounterVec,
+    requests: Requests,
     storage_objects: IntGaugeVec,
     store: HistogramVec,
     authentications: IntCounterVec,
@@ -78,50 +57,12 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let registry = Registry::new();
         register(&registry, ProcessCollector::for_self());
-        let with_code = {
-            let mut labels = REQUEST.to_vec();
-            labels.push("code");
-            labels
-        };
-        let no_dry_run: Vec<&str> = REQUEST.into_iter().filter(|l| *l != "dry_run").collect();
         let counters = |name, help, labels: &[&str]| counters(&registry, name, help, labels);
         let gauges = |name, help, labels: &[&str]| gauges(&registry, name, help, labels);
         let times = |name, help, labels: &[&str], buckets: &[f64]| histograms(&registry, name, help, labels, buckets);
         let gauge = |name, help| registered(&registry, IntGauge::new(name, help));
         Arc::new(Self {
-            requests: counters(
-                "apiserver_request_total",
-                "Requests, by how they were answered.",
-                &with_code,
-            ),
-            durations: times(
-                "apiserver_request_duration_seconds",
-                "How long requests took that do not stream.",
-                &REQUEST,
-                &SECONDS,
-            ),
-            sizes: times(
-                "apiserver_response_sizes",
-                "Bytes of answers to get and list.",
-                &no_dry_run,
-                &SIZES,
-            ),
-            terminations: counters(
-                "apiserver_request_terminations_total",
-                "Requests that were refused by overload or ended by a panic or a time limit.",
-                &["verb", "code"],
-            ),
-            long_running: gauges("apiserver_longrunning_requests", "Streams that are open.", &no_dry_run),
-            in_flight: gauges(
-                "apiserver_current_inflight_requests",
-                "Requests being worked on.",
-                &["request_kind"],
-            ),
-            watch_events: counters(
-                "apiserver_watch_events_total",
-                "Events sent to watchers.",
-                &["group", "version", "resource"],
-            ),
+            requests: Requests::new(&registry),
             storage_objects: gauges("apiserver_storage_objects", "Objects stored.", &["resource"]),
             store: times(
                 "etcd_request_duration_seconds",
@@ -165,10 +106,12 @@ impl Metrics {
     /// Everything as Prometheus reads it.
     pub fn text(&self, scraped: &Scraped) -> String {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.in_flight
+        self.requests
+            .in_flight
             .with_label_values(&["readOnly"])
             .set(number(scraped.in_flight.0));
-        self.in_flight
+        self.requests
+            .in_flight
             .with_label_values(&["mutating"])
             .set(number(scraped.in_flight.1));
         self.storage_objects.reset();

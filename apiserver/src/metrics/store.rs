@@ -22,7 +22,7 @@ pub struct Measured {
 
 impl Measured {
     /// Times a store.
-    pub fn new(store: Arc<dyn Store>, metrics: &Metrics) -> Arc<dyn Store> {
+    pub fn over(store: Arc<dyn Store>, metrics: &Metrics) -> Arc<dyn Store> {
         let of = |operation: &str| metrics.store.with_label_values(&[operation]);
         Arc::new(Self {
             store,

@@ -78,6 +78,13 @@ impl TestServer {
         client(&std::fs::read_to_string(&self.kubeconfig).unwrap()).await
     }
 
+    /// The administrator, told at once when he is refused.
+    pub(crate) async fn client_without_retries(&self) -> kube::Client {
+        let mut config = client_config(&std::fs::read_to_string(&self.kubeconfig).unwrap()).await;
+        config.default_retry = false;
+        kube::Client::try_from(config).unwrap()
+    }
+
     /// Somebody else.
     pub(crate) async fn client_of(&self, user: &str, groups: &[&str]) -> kube::Client {
         let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
@@ -100,11 +107,14 @@ async fn serve(config: &Config) -> (String, CancellationToken, JoinHandle<()>) {
 }
 
 async fn client(kubeconfig: &str) -> kube::Client {
+    kube::Client::try_from(client_config(kubeconfig).await).unwrap()
+}
+
+async fn client_config(kubeconfig: &str) -> kube::Config {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .unwrap();
-    kube::Client::try_from(config).unwrap()
+        .unwrap()
 }
 
 /// The Status of a refused request.
