@@ -2,12 +2,16 @@
 //! answers it; whatever goes wrong becomes a Status.
 //!
 //! ```text
-//! request ─▶ path ─▶ authentication ─▶ authorization ─▶ admission ─▶ registry ─▶ cacher ─▶ store
+//! request ─▶ filters ─▶ authorization ─▶ admission ─▶ registry ─▶ cacher ─▶ store
 //! ```
+//!
+//! What happens to every request, whatever it asks for, is in [`filters`].
 
 mod body;
 mod edits;
 mod eviction;
+mod filters;
+mod held;
 mod list;
 mod log;
 mod lookup;
@@ -16,26 +20,33 @@ mod path;
 mod query;
 mod respond;
 mod shapes;
+mod status;
+mod transform;
 mod watch;
 mod write;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use axum::body::Body;
 use breakbulk_logs::{JobUid, LogStore, Namespace};
-use http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
+use http::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::AuditLog;
 use crate::authentication::Identity;
 use crate::authorization::{self, Attributes, Decision};
+use crate::connection::Connection;
 use crate::discovery;
+use crate::health::Health;
 use crate::ingest::{self, LogService};
 use crate::joblog::JobLogs;
+use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
+use crate::overload::Overload;
 use crate::registry::Resource;
 use crate::registry::objects::{Objects, Persist};
+use crate::request::RequestInfo;
 use crate::selector::FieldSelector;
 use crate::status::Target as About;
 use crate::status::{ApiError, ApiResult};
@@ -44,13 +55,7 @@ use respond::Answer;
 use write::Target;
 
 pub use path::ObjectPath;
-use path::Route;
-
-/// The longest a request may take that does not stream, as upstream.
-const DEADLINE: Duration = Duration::from_secs(60);
-const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
-/// The longest Audit-Id of a client that is echoed.
-const AUDIT_ID_CHARS: usize = 64;
+pub(crate) use path::{HealthPath, Route};
 
 /// What requests are answered from.
 pub struct App {
@@ -66,6 +71,14 @@ pub struct App {
     pub ingest: LogService,
     /// The server is going down: streams end.
     pub shutdown: CancellationToken,
+    /// How many requests are let in.
+    pub overload: Arc<Overload>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How the server is.
+    pub health: Arc<Health>,
+    /// Where requests are written down, if they are.
+    pub audit: Option<Arc<AuditLog>>,
 }
 
 /// The media type of `/openapi/v2` in protobuf.
@@ -104,44 +117,28 @@ fn key_prefix(resource: &Resource, namespace: Option<&str>) -> String {
 /// Answers a request.
 pub async fn handle(app: Arc<App>, identity: Arc<Identity>, request: Request<Body>) -> Answer {
     if ingest::is_ingest(request.uri().path()) {
-        return ingest::handle(app.ingest.clone(), &identity, request).await;
+        let connection = request.extensions().get::<Connection>().cloned();
+        let answer = ingest::handle(app.ingest.clone(), &identity, request).await;
+        return answer.map(|body| connection.map_or(Body::empty(), |c| c.while_sent(body)));
     }
-    let audit_id = audit_id(request.headers());
-    let mut answer = match tokio::time::timeout(DEADLINE, route(&app, &identity, request)).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => respond::failure(&error),
-        Err(_) => respond::failure(&ApiError::timeout("the request did not complete in time")),
-    };
-    let headers = answer.headers_mut();
-    headers.insert(AUDIT_ID, audit_id);
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-cache, private"));
-    answer
+    filters::serve(app, identity, request).await
 }
 
-fn audit_id(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(AUDIT_ID).filter(|v| v.len() <= AUDIT_ID_CHARS).cloned();
-    given.unwrap_or_else(|| {
-        HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static("none"))
-    })
-}
-
-async fn route(app: &Arc<App>, identity: &Arc<Identity>, request: Request<Body>) -> ApiResult<Answer> {
+async fn route(
+    app: &Arc<App>,
+    identity: &Arc<Identity>,
+    info: &RequestInfo,
+    request: Request<Body>,
+) -> ApiResult<Answer> {
     let (parts, body) = request.into_parts();
-    match path::parse(parts.uri.path()) {
-        Route::Objects(path) => objects(app, identity, &parts, &path, body).await,
+    match &info.route {
+        Route::Objects(path) => objects(app, identity, &parts, path, body).await,
         route => {
-            let text = parts.uri.path();
-            let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-            let verb = if reads {
-                "get".to_owned()
-            } else {
-                parts.method.as_str().to_lowercase()
-            };
+            let text = info.path();
+            let verb = info.verb;
             let selector = FieldSelector::default();
             let asks = Attributes {
-                verb: &verb,
+                verb,
                 group: "",
                 resource: "",
                 subresource: "",
@@ -150,10 +147,12 @@ async fn route(app: &Arc<App>, identity: &Arc<Identity>, request: Request<Body>)
                 field_selector: &selector,
                 path: text.trim_end_matches('/'),
             };
-            if let Decision::Deny(_) = authorization::decide(identity, &asks, &app.objects) {
-                return Err(ApiError::forbidden_path(&identity.user, &verb, text));
-            }
-            if !reads {
+            let decision = match authorization::decide(identity, &asks, &app.objects) {
+                Decision::Allow => Ok(()),
+                Decision::Deny(_) => Err(ApiError::forbidden_path(&identity.user, verb, text)),
+            };
+            filters::decided(app, &parts, decision)?;
+            if verb != "get" {
                 return Err(ApiError::method_not_allowed());
             }
             document(app, &parts, route)
@@ -162,35 +161,32 @@ async fn route(app: &Arc<App>, identity: &Arc<Identity>, request: Request<Body>)
 }
 
 /// What is not about objects.
-fn document(app: &App, parts: &http::request::Parts, route: Route) -> ApiResult<Answer> {
+fn document(app: &App, parts: &http::request::Parts, route: &Route) -> ApiResult<Answer> {
     let table = &*app.objects.registry.table();
     let ok = |value: &serde_json::Value| Ok(respond::json(StatusCode::OK, value));
-    let format = negotiate::discovery(&parts.headers);
+    let format = match route {
+        Route::LegacyVersions | Route::Groups | Route::Group(_) | Route::Resources { .. } => {
+            negotiate::discovery(&parts.headers)?
+        }
+        _ => None,
+    };
     match (route, format) {
-        (Route::Health, _) => Ok(respond::content(
-            StatusCode::OK,
-            "text/plain; charset=utf-8",
-            "ok".into(),
-        )),
-        (Route::Metrics, _) => Ok(respond::content(
-            StatusCode::OK,
-            "text/plain; version=0.0.4",
-            metrics(app).into(),
-        )),
+        (Route::Health(path), _) => status::health(app, path, parts.uri.query().unwrap_or("")),
+        (Route::Metrics, _) => Ok(status::metrics(app)),
         (Route::Version, _) => ok(&discovery::version()),
         (Route::LegacyVersions, Some(format)) => aggregated(&discovery::aggregated_core(table, format), format),
         (Route::Groups, Some(format)) => aggregated(&discovery::aggregated_groups(table, format), format),
         (Route::LegacyVersions, None) => ok(&discovery::api_versions(table)),
         (Route::Groups, None) => ok(&discovery::groups(table)),
-        (Route::Group(name), _) => ok(&discovery::group(table, &name).ok_or_else(ApiError::no_such_path)?),
+        (Route::Group(name), _) => ok(&discovery::group(table, name).ok_or_else(ApiError::no_such_path)?),
         (Route::Resources { group, version }, _) => {
-            ok(&discovery::resources(table, &group, &version).ok_or_else(ApiError::no_such_path)?)
+            ok(&discovery::resources(table, group, version).ok_or_else(ApiError::no_such_path)?)
         }
         // An empty message is a valid, empty document; kubectl before 1.29 wants to have one.
         (Route::OpenApiV2, _) => Ok(respond::content(StatusCode::OK, OPENAPI_V2, bytes::Bytes::new())),
         (Route::OpenApiV3(None), _) => ok(&app.openapi().index()),
         (Route::OpenApiV3(Some(place)), _) => {
-            let document = app.openapi().document(&place).ok_or_else(ApiError::no_such_path)?;
+            let document = app.openapi().document(place).ok_or_else(ApiError::no_such_path)?;
             Ok(openapi_document(document, &parts.headers))
         }
         (Route::Objects(_) | Route::Unknown, _) => Err(ApiError::no_such_path()),
@@ -216,14 +212,6 @@ fn openapi_document(document: &crate::openapi::Document, headers: &HeaderMap) ->
     answer
 }
 
-fn metrics(app: &App) -> String {
-    let reached = app.objects.cacher.reached();
-    format!(
-        "# HELP breakbulk_apiserver_revision The revision up to which the caches are filled.\n\
-         # TYPE breakbulk_apiserver_revision gauge\nbreakbulk_apiserver_revision {reached}\n"
-    )
-}
-
 async fn objects(
     app: &Arc<App>,
     identity: &Arc<Identity>,
@@ -235,13 +223,17 @@ async fn objects(
     let query = Query::parse(parts.uri.query().unwrap_or(""))?;
     let watching = parts.method == Method::GET && path.subresource.is_none() && query.is_watch()?;
     let verb = verb(&parts.method, path, watching)?;
-    permit(app, identity, &resource, path, &query, verb, parts.uri.path())?;
+    let decision = permit(app, identity, &resource, path, &query, verb, parts.uri.path());
+    filters::decided(app, parts, decision)?;
     let verbs = match path.subresource.as_deref() {
         None => resource.verbs,
         Some(name) => resource.subresource(name).ok_or_else(ApiError::no_such_path)?.verbs,
     };
     if !verbs.contains(&verb) {
         return Err(ApiError::method_not_allowed());
+    }
+    if verb == "watch" {
+        negotiate::stream(&parts.headers)?;
     }
     let target = Target {
         app,

@@ -29,6 +29,11 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) async fn start(on: On) -> Self {
+        Self::start_with(on, |_| {}).await
+    }
+
+    /// One that is told something special.
+    pub(crate) async fn start_with(on: On, special: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::embedded("127.0.0.1:0".parse().unwrap(), dir.path());
         let etcd = match on {
@@ -42,6 +47,7 @@ impl TestServer {
                 Some(etcd)
             }
         };
+        special(&mut config);
         let (url, shutdown, serving) = serve(&config).await;
         Self {
             kubeconfig: dir.path().join("kubeconfig"),
@@ -72,6 +78,13 @@ impl TestServer {
         client(&std::fs::read_to_string(&self.kubeconfig).unwrap()).await
     }
 
+    /// The administrator, told at once when he is refused.
+    pub(crate) async fn client_without_retries(&self) -> kube::Client {
+        let mut config = client_config(&std::fs::read_to_string(&self.kubeconfig).unwrap()).await;
+        config.default_retry = false;
+        kube::Client::try_from(config).unwrap()
+    }
+
     /// Somebody else.
     pub(crate) async fn client_of(&self, user: &str, groups: &[&str]) -> kube::Client {
         let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
@@ -94,11 +107,14 @@ async fn serve(config: &Config) -> (String, CancellationToken, JoinHandle<()>) {
 }
 
 async fn client(kubeconfig: &str) -> kube::Client {
+    kube::Client::try_from(client_config(kubeconfig).await).unwrap()
+}
+
+async fn client_config(kubeconfig: &str) -> kube::Config {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .unwrap();
-    kube::Client::try_from(config).unwrap()
+        .unwrap()
 }
 
 /// The Status of a refused request.

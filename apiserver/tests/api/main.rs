@@ -8,4 +8,5 @@ mod crud;
 mod harness;
 mod hostile;
 mod kubectl;
+mod manners;
 mod watch;
