@@ -3,7 +3,7 @@
 //! ```text
 //! server ─▶ endpoints ─▶ authentication ─▶ authorization ─▶ admission ─▶ registry ─▶ cacher ─▶ store
 //!              │                                               │
-//!              ├ discovery, openapi, table                     ├ schema, patch, json
+//!              ├ discovery, openapi, table, reviews            ├ schema, patch, json
 //!              └ selector
 //! ```
 //!
@@ -27,6 +27,7 @@ pub mod openapi;
 pub mod patch;
 pub mod pki;
 pub mod registry;
+pub mod reviews;
 pub mod schema;
 pub mod selector;
 pub mod server;

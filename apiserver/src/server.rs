@@ -19,7 +19,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::authentication::{Identity, MASTERS};
+use crate::authentication::{Identity, MASTERS, Tokens};
+use crate::authorization::{self, Authorizer};
 use crate::cacher::{Cacher, Feed, FeedError};
 use crate::config::Config;
 use crate::endpoints::{App, handle};
@@ -73,6 +74,12 @@ pub enum ServerError {
     /// The table of kinds has no Jobs: a build without them makes no sense.
     #[error("the table of kinds has no Jobs")]
     NoJobs,
+    /// The table of kinds has no roles or no bindings: nobody could do anything.
+    #[error("the table of kinds has no roles and bindings")]
+    NoRoles,
+    /// The default roles and bindings could not be made.
+    #[error("cannot make the default roles and bindings")]
+    Roles(#[source] crate::status::ApiError),
     /// A namespace that is always there could not be made.
     #[error("cannot create namespace {name}")]
     Namespace {
@@ -123,7 +130,10 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     for name in NAMESPACES {
         ensure_namespace(&objects, name).await?;
     }
-    let app = app(&config, objects)?;
+    authorization::bootstrap::ensure(&objects)
+        .await
+        .map_err(ServerError::Roles)?;
+    let app = app(&config, objects, url.clone())?;
     Ok(Server {
         listener,
         address,
@@ -136,7 +146,7 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     })
 }
 
-fn app(config: &Config, objects: Objects) -> Result<Arc<App>, ServerError> {
+fn app(config: &Config, objects: Objects, url: String) -> Result<Arc<App>, ServerError> {
     let log_store = storage::open_logs(&config.log_dir)?;
     let shutdown = CancellationToken::new();
     let jobs = CachedJobs::new(objects.cacher.clone(), &objects.registry).ok_or(ServerError::NoJobs)?;
@@ -144,7 +154,11 @@ fn app(config: &Config, objects: Objects) -> Result<Arc<App>, ServerError> {
     let authority = Arc::new(JobAuthority::new(jobs.clone()));
     let service = ingest::bounded(ingest_service(log_store.clone(), authority, shutdown.clone()));
     let logs = JobLogs::new(log_store.clone(), jobs);
+    let key = pki::service_account_key(&config.pki_dir)?;
     Ok(Arc::new(App {
+        tokens: Tokens::new(key, objects.clone()),
+        authorizer: Authorizer::new(objects.clone()).ok_or(ServerError::NoRoles)?,
+        url,
         objects,
         openapi: OnceLock::new(),
         logs,
@@ -262,6 +276,11 @@ impl Server {
         let stop = self.app.shutdown.clone();
         tasks.spawn(self.feed.run(stop.clone()));
         tasks.spawn(housekeeping::run(self.app.objects.clone(), stop.clone()));
+        tasks.spawn(authorization::aggregation::run(self.app.objects.clone(), stop.clone()));
+        // What was written while the server was built, the default roles above all, is to be seen by the first request.
+        if let Err(error) = self.app.objects.cacher.catch_up().await {
+            tracing::warn!(%error, "the caches are behind; the first requests may be refused");
+        }
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {

@@ -13,6 +13,7 @@ mod negotiate;
 mod path;
 mod query;
 mod respond;
+mod review;
 mod shapes;
 mod watch;
 mod write;
@@ -26,14 +27,15 @@ use http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use crate::authentication::Identity;
-use crate::authorization::{self, Attributes, Decision};
+use crate::authentication::{Identity, Tokens, impersonation};
+use crate::authorization::{self, Attributes, Authorizer, Decision};
 use crate::discovery;
 use crate::ingest::{self, LogService};
 use crate::joblog::JobLogs;
 use crate::openapi::OpenApi;
 use crate::registry::Resource;
 use crate::registry::objects::{Objects, Persist};
+use crate::reviews;
 use crate::selector::FieldSelector;
 use crate::status::Target as About;
 use crate::status::{ApiError, ApiResult};
@@ -54,6 +56,12 @@ const AUDIT_ID_CHARS: usize = 64;
 pub struct App {
     /// All objects.
     pub objects: Objects,
+    /// Whose bearer token is which.
+    pub tokens: Tokens,
+    /// Who may do what.
+    pub authorizer: Authorizer,
+    /// Where clients reach this server: `https://host:port`.
+    pub url: String,
     /// The OpenAPI documents, made when somebody first asks for them.
     pub openapi: OnceLock<OpenApi>,
     /// The logs of jobs, as clients read them.
@@ -98,13 +106,17 @@ fn key_prefix(resource: &Resource, namespace: Option<&str>) -> String {
     }
 }
 
-/// Answers a request.
-pub async fn handle(app: Arc<App>, identity: Arc<Identity>, request: Request<Body>) -> Answer {
+/// Answers a request on a connection whose certificate names `connection`.
+pub async fn handle(app: Arc<App>, connection: Arc<Identity>, request: Request<Body>) -> Answer {
     if ingest::is_ingest(request.uri().path()) {
-        return ingest::handle(app.ingest.clone(), &identity, request).await;
+        return ingest::handle(app.ingest.clone(), &connection, request).await;
     }
     let audit_id = audit_id(request.headers());
-    let mut answer = match tokio::time::timeout(DEADLINE, route(&app, &identity, request)).await {
+    let answered = async {
+        let identity = identify(&app, &connection, request.headers()).await?;
+        route(&app, &identity, request).await
+    };
+    let mut answer = match tokio::time::timeout(DEADLINE, answered).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => respond::failure(&error),
         Err(_) => respond::failure(&ApiError::timeout("the request did not complete in time")),
@@ -115,6 +127,14 @@ pub async fn handle(app: Arc<App>, identity: Arc<Identity>, request: Request<Bod
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-cache, private"));
     answer
+}
+
+/// Who sends a request: by certificate or token, or whom that one speaks for.
+async fn identify(app: &App, connection: &Arc<Identity>, headers: &HeaderMap) -> ApiResult<Arc<Identity>> {
+    let identity = app.tokens.authenticate(headers, connection).await?;
+    let decide = |asks: &Attributes<'_>| app.authorizer.decide(&identity, asks);
+    let other = impersonation::impersonate(&identity, headers, decide)?;
+    Ok(other.map_or(identity, Arc::new))
 }
 
 fn audit_id(headers: &HeaderMap) -> HeaderValue {
@@ -147,7 +167,7 @@ async fn route(app: &Arc<App>, identity: &Identity, request: Request<Body>) -> A
                 field_selector: &selector,
                 path: text.trim_end_matches('/'),
             };
-            if let Decision::Deny(_) = authorization::decide(identity, &asks, &app.objects) {
+            if let Decision::Deny(_) = app.authorizer.decide(identity, &asks) {
                 return Err(ApiError::forbidden_path(&identity.user, &verb, text));
             }
             if !reads {
@@ -175,6 +195,11 @@ fn document(app: &App, parts: &http::request::Parts, route: Route) -> ApiResult<
             metrics(app).into(),
         )),
         (Route::Version, _) => ok(&discovery::version()),
+        (Route::OpenIdConfiguration, _) => Ok(cacheable(
+            "application/json",
+            &app.tokens.openid_configuration(&app.url),
+        )),
+        (Route::OpenIdKeys, _) => Ok(cacheable("application/jwk-set+json", &app.tokens.jwks())),
         (Route::LegacyVersions, Some(format)) => aggregated(&discovery::aggregated_core(registry, format), format),
         (Route::Groups, Some(format)) => aggregated(&discovery::aggregated_groups(registry, format), format),
         (Route::LegacyVersions, None) => ok(&discovery::api_versions(registry)),
@@ -192,6 +217,14 @@ fn document(app: &App, parts: &http::request::Parts, route: Route) -> ApiResult<
         }
         (Route::Objects(_) | Route::Unknown, _) => Err(ApiError::no_such_path()),
     }
+}
+
+/// What those who check tokens themselves may keep for an hour, as upstream says.
+fn cacheable(media: &'static str, body: &serde_json::Value) -> Answer {
+    let mut answer = respond::content(StatusCode::OK, media, body.to_string().into());
+    let hour = HeaderValue::from_static("public, max-age=3600");
+    answer.headers_mut().insert(CACHE_CONTROL, hour);
+    answer
 }
 
 fn aggregated(body: &serde_json::Value, format: discovery::Format) -> ApiResult<Answer> {
@@ -228,6 +261,10 @@ async fn objects(
     path: &ObjectPath,
     body: Body,
 ) -> ApiResult<Answer> {
+    let review = reviews::find(&path.group, &path.version, &path.plural, path.subresource.as_deref());
+    if let Some(review) = review {
+        return review::review(app, identity, parts, (path, review), body).await;
+    }
     let resource = find(app, path)?;
     let query = Query::parse(parts.uri.query().unwrap_or(""))?;
     let watching = parts.method == Method::GET && path.subresource.is_none() && query.is_watch()?;
@@ -275,7 +312,13 @@ fn permit(
 ) -> ApiResult<()> {
     let selector = FieldSelector::parse(query.get("fieldSelector").unwrap_or(""))
         .map_err(|e| ApiError::bad_request(e.to_string()))?;
-    let name = path.name.as_deref().or_else(|| selector.required("metadata.name"));
+    // A list or watch of one object by its name is about that object, as upstream reads it.
+    let named = || {
+        matches!(verb, "list" | "watch")
+            .then(|| selector.required("metadata.name"))
+            .flatten()
+    };
+    let name = path.name.as_deref().or_else(named);
     let asks = Attributes {
         verb,
         group: &resource.group,
@@ -286,13 +329,18 @@ fn permit(
         field_selector: &selector,
         path: text,
     };
-    match authorization::decide(identity, &asks, &app.objects) {
-        Decision::Allow => Ok(()),
+    permit_attributes(app, identity, &asks)
+}
+
+/// 403 unless somebody may.
+fn permit_attributes(app: &App, identity: &Identity, asks: &Attributes<'_>) -> ApiResult<()> {
+    match app.authorizer.decide(identity, asks) {
+        Decision::Allow(_) => Ok(()),
         Decision::Deny(reason) => {
-            let about = About::new(&resource.group, &resource.plural, name.unwrap_or(""));
+            let about = About::new(asks.group, asks.resource, asks.name.unwrap_or(""));
             Err(ApiError::forbidden(
                 about,
-                authorization::refusal(identity, &asks, &reason),
+                authorization::refusal(identity, asks, &reason),
             ))
         }
     }

@@ -97,6 +97,17 @@ pub(super) fn shape(headers: &HeaderMap) -> ApiResult<Shape> {
     Err(ApiError::not_acceptable(OFFERED))
 }
 
+/// Whether the client takes an object as it is: all that kinds without tables and lists can give.
+pub(super) fn plain(headers: &HeaderMap) -> ApiResult<()> {
+    let clauses = clauses(headers);
+    let taken = clauses.is_empty() || clauses.iter().any(|c| c.is_json() && c.parameter("as").is_empty());
+    if taken {
+        Ok(())
+    } else {
+        Err(ApiError::not_acceptable(OFFERED))
+    }
+}
+
 /// The format of a discovery request; none for the legacy documents.
 pub(super) fn discovery(headers: &HeaderMap) -> Option<Aggregated> {
     for clause in clauses(headers).iter().filter(|c| c.is_json()) {

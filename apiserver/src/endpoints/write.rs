@@ -14,6 +14,7 @@ use super::shapes::{self, ListHead, RowObject, bytes_of};
 use super::{App, ObjectPath, body, list, negotiate, query, watch};
 use crate::admission;
 use crate::authentication::Identity;
+use crate::authorization::escalation;
 use crate::patch::{self, PatchError};
 use crate::registry::objects::{DeleteOptions, Deleted, Part, Persist, Submitted, UpdateOptions, Written};
 use crate::registry::{Resource, object};
@@ -60,6 +61,20 @@ impl Target<'_> {
         ))
     }
 
+    /// Nobody gives more away than they have.
+    fn no_escalation(&self, new: &Value, old: Option<&Value>) -> ApiResult<()> {
+        let name = self.path.name.as_deref().unwrap_or_else(|| object::meta(new, "name"));
+        let write = escalation::Write {
+            group: &self.resource.group,
+            plural: &self.resource.plural,
+            namespace: self.namespace(),
+            name,
+            new,
+            old,
+        };
+        escalation::check(&self.app.authorizer, self.identity, &write)
+    }
+
     async fn answer(&self, code: StatusCode, written: Written) -> ApiResult<Answer> {
         if let Some(object) = &written.gone {
             self.app.forget(self.resource, object, Persist::Store).await;
@@ -89,6 +104,7 @@ impl Target<'_> {
                 why,
             ));
         }
+        self.no_escalation(&submitted.object, None)?;
         let objects = &self.app.objects;
         admission::admit_create(objects, self.resource, self.namespace()).await?;
         let written = objects
@@ -109,7 +125,10 @@ impl Target<'_> {
             versioned: true,
             write,
         };
-        let change = move |_| Ok(submitted.clone());
+        let change = move |old: Value| {
+            self.no_escalation(&submitted.object, Some(&old))?;
+            Ok(submitted.clone())
+        };
         let written = self
             .app
             .objects
@@ -131,7 +150,7 @@ impl Target<'_> {
         let (resource, name) = (self.resource, self.name());
         let kind = resource.kind.clone();
         let change = move |old: Value| {
-            let mut new = old;
+            let mut new = old.clone();
             match format {
                 PatchFormat::Json => patch::json::apply(&mut new, &document.object),
                 PatchFormat::Strategic => patch::strategic::apply(&mut new, &document.object, &kind),
@@ -141,6 +160,7 @@ impl Target<'_> {
                 }
             }
             .map_err(patch_error)?;
+            self.no_escalation(&new, Some(&old))?;
             Ok(Submitted {
                 object: new,
                 duplicates: document.duplicates.clone(),

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::resource::{Body, Conversion, NameRule, Resource, Rules, Selectable, Storage, StorageId, Subresources};
 use super::{events, object, rules};
+use crate::authorization::validation;
 
 /// A row before it has a place.
 struct Row {
@@ -122,18 +123,31 @@ fn other_groups() -> Vec<Row> {
         names: NameRule::Segment,
         ..plain("rbac.authorization.k8s.io", names, namespaced, typed)
     };
+    let ruled = |validate, prepare| Rules { validate, prepare };
     let priority: Names = ("PriorityClass", "priorityclasses", &["pc"]);
     vec![
         plain("coordination.k8s.io", ("Lease", "leases", &[]), true, through::<Lease>),
         plain("scheduling.k8s.io", priority, false, through::<PriorityClass>),
-        rbac(("Role", "roles", &[]), true, through::<Role>),
-        rbac(("RoleBinding", "rolebindings", &[]), true, through::<RoleBinding>),
-        rbac(("ClusterRole", "clusterroles", &[]), false, through::<ClusterRole>),
-        rbac(
-            ("ClusterRoleBinding", "clusterrolebindings", &[]),
-            false,
-            through::<ClusterRoleBinding>,
-        ),
+        Row {
+            rules: ruled(validation::role, |_, _| {}),
+            ..rbac(("Role", "roles", &[]), true, through::<Role>)
+        },
+        Row {
+            rules: ruled(validation::role_binding, validation::default_binding),
+            ..rbac(("RoleBinding", "rolebindings", &[]), true, through::<RoleBinding>)
+        },
+        Row {
+            rules: ruled(validation::cluster_role, |_, _| {}),
+            ..rbac(("ClusterRole", "clusterroles", &[]), false, through::<ClusterRole>)
+        },
+        Row {
+            rules: ruled(validation::cluster_role_binding, validation::default_binding),
+            ..rbac(
+                ("ClusterRoleBinding", "clusterrolebindings", &[]),
+                false,
+                through::<ClusterRoleBinding>,
+            )
+        },
     ]
 }
 
