@@ -77,8 +77,14 @@ const fn row(group: &'static str, kind: &'static str, plural: &'static str, asks
 }
 
 /// All of them, by group and resource.
-pub static ALL: [Review; 7] = [
+pub static ALL: [Review; 8] = [
     row(AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews", Asks::WhoAmI),
+    // What kubectl 1.27 asks for.
+    Review {
+        version: "v1beta1",
+        kind_version: "v1beta1",
+        ..row(AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews", Asks::WhoAmI)
+    },
     row(AUTHENTICATION, "TokenReview", "tokenreviews", Asks::WhoseToken),
     row(
         AUTHORIZATION,

@@ -8,4 +8,7 @@ mod crud;
 mod harness;
 mod hostile;
 mod kubectl;
+mod kubectl_auth;
+mod rbac;
+mod tokens;
 mod watch;
