@@ -87,11 +87,11 @@ pub fn decide(
 }
 
 fn is_health(path: &str) -> bool {
-    let under = |root: &&str| {
-        path.strip_prefix(*root)
+    let under = |root: &str| {
+        path.strip_prefix(root)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    HEALTH.iter().any(|root| under(&root))
+    HEALTH.iter().any(|root| under(root))
 }
 
 /// The message of a 403, in upstream's words.

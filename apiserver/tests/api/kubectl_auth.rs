@@ -73,7 +73,7 @@ async fn stock_kubectl_gets_a_token_by_a_raw_request() {
     let server = TestServer::start(On::Embedded).await;
     for program in programs() {
         let kubectl = Kubectl::new(program, &server);
-        let account = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: ci}}";
+        let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: ci}";
         kubectl
             .says(&["apply", "-f", "INPUT"], account, "serviceaccount/ci")
             .await;
