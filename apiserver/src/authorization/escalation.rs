@@ -45,7 +45,8 @@ struct Role {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Binding {
-    role_ref: RoleRef,
+    #[serde(default)]
+    role_ref: Option<RoleRef>,
 }
 
 /// Checks a write. Other kinds than the four pass.
@@ -122,6 +123,7 @@ fn role(authorizer: &Authorizer, identity: &Identity, write: &Write<'_>) -> ApiR
 
 fn binding(authorizer: &Authorizer, identity: &Identity, write: &Write<'_>) -> ApiResult<()> {
     let Binding { role_ref } = read(write, write.new)?;
+    let role_ref = role_ref.unwrap_or_default();
     let Some(key) = RoleKey::new(&role_ref, write.namespace) else {
         // The kind's own validation says what is wrong with the reference.
         return Ok(());

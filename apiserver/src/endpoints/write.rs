@@ -14,7 +14,7 @@ use super::shapes::{self, ListHead, RowObject, bytes_of};
 use super::{App, ObjectPath, body, list, negotiate, query, watch};
 use crate::admission;
 use crate::authentication::Identity;
-use crate::authorization::escalation;
+use crate::authorization::{escalation, rbac};
 use crate::patch::{self, PatchError};
 use crate::registry::objects::{DeleteOptions, Deleted, Part, Persist, Submitted, UpdateOptions, Written};
 use crate::registry::{Resource, object};
@@ -150,7 +150,8 @@ impl Target<'_> {
         let (resource, name) = (self.resource, self.name());
         let kind = resource.kind.clone();
         let change = move |old: Value| {
-            let mut new = old.clone();
+            let before = (resource.group == rbac::GROUP).then(|| old.clone());
+            let mut new = old;
             match format {
                 PatchFormat::Json => patch::json::apply(&mut new, &document.object),
                 PatchFormat::Strategic => patch::strategic::apply(&mut new, &document.object, &kind),
@@ -160,7 +161,7 @@ impl Target<'_> {
                 }
             }
             .map_err(patch_error)?;
-            self.no_escalation(&new, Some(&old))?;
+            self.no_escalation(&new, before.as_ref())?;
             Ok(Submitted {
                 object: new,
                 duplicates: document.duplicates.clone(),
