@@ -4,7 +4,7 @@
 //! server ─▶ connection ─▶ endpoints ─▶ authorization ─▶ admission ─▶ registry ─▶ cacher ─▶ store
 //!               │             │                            │
 //!               │             ├ discovery, openapi, table  ├ schema, patch, json
-//!               │             └ selector
+//!               │             └ selector, reviews
 //!               └ authentication
 //!
 //! around every request: request (what it is), overload, audit, metrics; beside them: health
@@ -37,6 +37,7 @@ pub mod patch;
 pub mod pki;
 pub mod registry;
 pub mod request;
+pub mod reviews;
 pub mod schema;
 pub mod selector;
 pub mod server;

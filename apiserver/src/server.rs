@@ -26,9 +26,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+<<<<<<< HEAD
 use crate::admission::Chain;
 use crate::audit::{AuditError, AuditLog};
 use crate::authentication::MASTERS;
+=======
+use crate::authentication::{Identity, MASTERS, Tokens};
+use crate::authorization::{self, Authorizer};
+>>>>>>> auth
 use crate::cacher::{Cacher, Feed, FeedError};
 use crate::config::Config;
 use crate::endpoints::App;
@@ -82,6 +87,12 @@ pub enum ServerError {
     /// The table of kinds has no Jobs: a build without them makes no sense.
     #[error("the table of kinds has no Jobs")]
     NoJobs,
+    /// The table of kinds has no roles or no bindings: nobody could do anything.
+    #[error("the table of kinds has no roles and bindings")]
+    NoRoles,
+    /// The default roles and bindings could not be made.
+    #[error("cannot make the default roles and bindings")]
+    Roles(#[source] crate::status::ApiError),
     /// A namespace that is always there could not be made.
     #[error("cannot create namespace {name}")]
     Namespace {
@@ -111,7 +122,7 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     let store = Measured::over(storage::open(&config.store).await?, &metrics);
     let registry = Arc::new(Registry::new());
     let cacher = Arc::new(Cacher::new(store.clone()));
-    let (feed, _adopt) = Feed::fill(cacher.clone(), registry.clone()).await?;
+    let (mut feed, adopt) = Feed::fill(cacher.clone(), registry.clone()).await?;
     let objects = Objects {
         store,
         cacher,
@@ -134,7 +145,14 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     for name in NAMESPACES {
         ensure_namespace(&objects, name).await?;
     }
+<<<<<<< HEAD
     let app = app(&config, objects, metrics)?;
+=======
+    authorization::bootstrap::ensure(&objects)
+        .await
+        .map_err(ServerError::Roles)?;
+    let app = app(&config, objects, url.clone())?;
+>>>>>>> auth
     Ok(Server {
         listener,
         address,
@@ -147,7 +165,11 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     })
 }
 
+<<<<<<< HEAD
 fn app(config: &Config, objects: Objects, metrics: Arc<Metrics>) -> Result<Arc<App>, ServerError> {
+=======
+fn app(config: &Config, objects: Objects, url: String) -> Result<Arc<App>, ServerError> {
+>>>>>>> auth
     let log_store = storage::open_logs(&config.log_dir)?;
     let shutdown = CancellationToken::new();
     let jobs = CachedJobs::new(&objects.registry).ok_or(ServerError::NoJobs)?;
@@ -155,10 +177,17 @@ fn app(config: &Config, objects: Objects, metrics: Arc<Metrics>) -> Result<Arc<A
     let authority = Arc::new(JobAuthority::new(jobs.clone()));
     let service = ingest::bounded(ingest_service(log_store.clone(), authority, shutdown.clone()));
     let logs = JobLogs::new(log_store.clone(), jobs);
+<<<<<<< HEAD
     let health = Arc::new(Health::new());
     let open = |audit| AuditLog::open(audit, metrics.clone(), health.clone());
     let audit = config.audit.as_ref().map(open).transpose()?;
+=======
+    let key = pki::service_account_key(&config.pki_dir)?;
+>>>>>>> auth
     Ok(Arc::new(App {
+        tokens: Tokens::new(key, objects.clone()),
+        authorizer: Authorizer::new(objects.clone()).ok_or(ServerError::NoRoles)?,
+        url,
         objects,
         openapi: OnceLock::new(),
         logs,
@@ -282,8 +311,17 @@ impl Server {
         let Objects { store, cacher, .. } = app.objects.clone();
         let store: Arc<dyn Store> = store;
         tasks.spawn(self.feed.run(stop.clone()));
+<<<<<<< HEAD
         tasks.spawn(housekeeping::run(app.objects.clone(), stop.clone()));
         tasks.spawn(app.health.clone().probe(store, cacher, stop.clone()));
+=======
+        tasks.spawn(housekeeping::run(self.app.objects.clone(), stop.clone()));
+        tasks.spawn(authorization::aggregation::run(self.app.objects.clone(), stop.clone()));
+        // What was written while the server was built, the default roles above all, is to be seen by the first request.
+        if let Err(error) = self.app.objects.cacher.catch_up().await {
+            tracing::warn!(%error, "the caches are behind; the first requests may be refused");
+        }
+>>>>>>> auth
         let connections = TaskTracker::new();
         tokio::select! {
             () = shutdown.cancelled() => {}

@@ -19,6 +19,7 @@ mod negotiate;
 mod path;
 mod query;
 mod respond;
+mod review;
 mod shapes;
 mod status;
 mod transform;
@@ -34,8 +35,8 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::AuditLog;
-use crate::authentication::Identity;
-use crate::authorization::{self, Attributes, Decision};
+use crate::authentication::{Identity, Tokens, impersonation};
+use crate::authorization::{self, Attributes, Authorizer, Decision};
 use crate::connection::Connection;
 use crate::discovery;
 use crate::health::Health;
@@ -47,6 +48,7 @@ use crate::overload::Overload;
 use crate::registry::Resource;
 use crate::registry::objects::{Objects, Persist};
 use crate::request::RequestInfo;
+use crate::reviews;
 use crate::selector::FieldSelector;
 use crate::status::Target as About;
 use crate::status::{ApiError, ApiResult};
@@ -61,6 +63,12 @@ pub(crate) use path::{HealthPath, Route};
 pub struct App {
     /// All objects.
     pub objects: Objects,
+    /// Whose bearer token is which.
+    pub tokens: Tokens,
+    /// Who may do what.
+    pub authorizer: Authorizer,
+    /// Where clients reach this server: `https://host:port`.
+    pub url: String,
     /// The OpenAPI documents, made when somebody first asks for them.
     pub openapi: OnceLock<OpenApi>,
     /// The logs of jobs, as clients read them.
@@ -114,14 +122,31 @@ fn key_prefix(resource: &Resource, namespace: Option<&str>) -> String {
     }
 }
 
-/// Answers a request.
-pub async fn handle(app: Arc<App>, identity: Arc<Identity>, request: Request<Body>) -> Answer {
+/// Answers a request on a connection whose certificate names `connection`.
+pub async fn handle(app: Arc<App>, connection: Arc<Identity>, request: Request<Body>) -> Answer {
     if ingest::is_ingest(request.uri().path()) {
-        let connection = request.extensions().get::<Connection>().cloned();
-        let answer = ingest::handle(app.ingest.clone(), &identity, request).await;
-        return answer.map(|body| connection.map_or(Body::empty(), |c| c.while_sent(body)));
+        let sending = request.extensions().get::<Connection>().cloned();
+        let answer = ingest::handle(app.ingest.clone(), &connection, request).await;
+        return answer.map(|body| sending.map_or(Body::empty(), |c| c.while_sent(body)));
     }
-    filters::serve(app, identity, request).await
+    let who = identify(&app, &connection, request.headers()).await;
+    filters::serve(app, who, request).await
+}
+
+/// Who sends a request.
+struct Who {
+    /// By certificate or token.
+    identity: Arc<Identity>,
+    /// Whom that one speaks for, if for somebody else.
+    speaks_for: Option<Arc<Identity>>,
+}
+
+/// Who sends a request, and whom that one speaks for.
+async fn identify(app: &App, connection: &Arc<Identity>, headers: &HeaderMap) -> ApiResult<Who> {
+    let identity = app.tokens.authenticate(headers, connection).await?;
+    let decide = |asks: &Attributes<'_>| app.authorizer.decide(&identity, asks);
+    let speaks_for = impersonation::impersonate(&identity, headers, decide)?.map(Arc::new);
+    Ok(Who { identity, speaks_for })
 }
 
 async fn route(
@@ -147,8 +172,8 @@ async fn route(
                 field_selector: &selector,
                 path: text.trim_end_matches('/'),
             };
-            let decision = match authorization::decide(identity, &asks, &app.objects) {
-                Decision::Allow => Ok(()),
+            let decision = match app.authorizer.decide(identity, &asks) {
+                Decision::Allow(_) => Ok(()),
                 Decision::Deny(_) => Err(ApiError::forbidden_path(&identity.user, verb, text)),
             };
             filters::decided(app, &parts, decision)?;
@@ -174,6 +199,11 @@ fn document(app: &App, parts: &http::request::Parts, route: &Route) -> ApiResult
         (Route::Health(path), _) => status::health(app, path, parts.uri.query().unwrap_or("")),
         (Route::Metrics, _) => Ok(status::metrics(app)),
         (Route::Version, _) => ok(&discovery::version()),
+        (Route::OpenIdConfiguration, _) => Ok(cacheable(
+            "application/json",
+            &app.tokens.openid_configuration(&app.url),
+        )),
+        (Route::OpenIdKeys, _) => Ok(cacheable("application/jwk-set+json", &app.tokens.jwks())),
         (Route::LegacyVersions, Some(format)) => aggregated(&discovery::aggregated_core(table, format), format),
         (Route::Groups, Some(format)) => aggregated(&discovery::aggregated_groups(table, format), format),
         (Route::LegacyVersions, None) => ok(&discovery::api_versions(table)),
@@ -191,6 +221,14 @@ fn document(app: &App, parts: &http::request::Parts, route: &Route) -> ApiResult
         }
         (Route::Objects(_) | Route::Unknown, _) => Err(ApiError::no_such_path()),
     }
+}
+
+/// What those who check tokens themselves may keep for an hour, as upstream says.
+fn cacheable(media: &'static str, body: &serde_json::Value) -> Answer {
+    let mut answer = respond::content(StatusCode::OK, media, body.to_string().into());
+    let hour = HeaderValue::from_static("public, max-age=3600");
+    answer.headers_mut().insert(CACHE_CONTROL, hour);
+    answer
 }
 
 fn aggregated(body: &serde_json::Value, format: discovery::Format) -> ApiResult<Answer> {
@@ -219,6 +257,10 @@ async fn objects(
     path: &ObjectPath,
     body: Body,
 ) -> ApiResult<Answer> {
+    let review = reviews::find(&path.group, &path.version, &path.plural, path.subresource.as_deref());
+    if let Some(review) = review {
+        return review::review(app, identity, parts, (path, review), body).await;
+    }
     let resource = find(app, path)?;
     let query = Query::parse(parts.uri.query().unwrap_or(""))?;
     let watching = parts.method == Method::GET && path.subresource.is_none() && query.is_watch()?;
@@ -280,7 +322,13 @@ fn permit(
 ) -> ApiResult<()> {
     let selector = FieldSelector::parse(query.get("fieldSelector").unwrap_or(""))
         .map_err(|e| ApiError::bad_request(e.to_string()))?;
-    let name = path.name.as_deref().or_else(|| selector.required("metadata.name"));
+    // A list or watch of one object by its name is about that object, as upstream reads it.
+    let named = || {
+        matches!(verb, "list" | "watch")
+            .then(|| selector.required("metadata.name"))
+            .flatten()
+    };
+    let name = path.name.as_deref().or_else(named);
     let asks = Attributes {
         verb,
         group: &resource.group,
@@ -291,13 +339,18 @@ fn permit(
         field_selector: &selector,
         path: text,
     };
-    match authorization::decide(identity, &asks, &app.objects) {
-        Decision::Allow => Ok(()),
+    permit_attributes(app, identity, &asks)
+}
+
+/// 403 unless somebody may.
+fn permit_attributes(app: &App, identity: &Identity, asks: &Attributes<'_>) -> ApiResult<()> {
+    match app.authorizer.decide(identity, asks) {
+        Decision::Allow(_) => Ok(()),
         Decision::Deny(reason) => {
-            let about = About::new(&resource.group, &resource.plural, name.unwrap_or(""));
+            let about = About::new(asks.group, asks.resource, asks.name.unwrap_or(""));
             Err(ApiError::forbidden(
                 about,
-                authorization::refusal(identity, &asks, &reason),
+                authorization::refusal(identity, asks, &reason),
             ))
         }
     }

@@ -200,6 +200,17 @@ pub(super) fn discovery(headers: &HeaderMap) -> ApiResult<Option<Aggregated>> {
     Err(ApiError::not_acceptable(OFFERED))
 }
 
+/// Whether the client takes an object as it is: all that kinds without tables and lists can give.
+pub(super) fn plain(headers: &HeaderMap) -> ApiResult<()> {
+    let clauses = clauses(headers);
+    let taken = clauses.is_empty() || clauses.iter().any(|c| c.is_json() && c.parameter("as").is_empty());
+    if taken {
+        Ok(())
+    } else {
+        Err(ApiError::not_acceptable(OFFERED))
+    }
+}
+
 fn content_type(headers: &HeaderMap) -> &str {
     let text = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     text.split(';').next().unwrap_or("").trim()

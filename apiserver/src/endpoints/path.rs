@@ -9,6 +9,10 @@ pub(crate) enum Route {
     Version,
     /// `/metrics`.
     Metrics,
+    /// `/.well-known/openid-configuration`.
+    OpenIdConfiguration,
+    /// `/openid/v1/jwks`.
+    OpenIdKeys,
     /// `/api`.
     LegacyVersions,
     /// `/apis`.
@@ -77,6 +81,8 @@ fn parse(path: &str) -> Route {
         ["readyz", check @ ..] => health("readyz", check),
         ["version"] => Route::Version,
         ["metrics"] => Route::Metrics,
+        [".well-known", "openid-configuration"] => Route::OpenIdConfiguration,
+        ["openid", "v1", "jwks"] => Route::OpenIdKeys,
         ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiV3(None),
         ["openapi", "v3", rest @ ..] => Route::OpenApiV3(Some(rest.join("/"))),

@@ -93,6 +93,25 @@ impl TestServer {
         let text = breakbulk_apiserver::kubeconfig::text(&self.url, authority.certificate_pem(), user, &credential);
         client(&text).await
     }
+
+    /// Whoever holds a bearer token.
+    pub(crate) async fn client_with_token(&self, token: &str) -> kube::Client {
+        self.client_as(&serde_json::json!({"token": token})).await
+    }
+
+    /// Nobody in particular.
+    pub(crate) async fn client_without_credentials(&self) -> kube::Client {
+        self.client_as(&serde_json::json!({})).await
+    }
+
+    async fn client_as(&self, user: &serde_json::Value) -> kube::Client {
+        let authority = breakbulk_apiserver::pki::Authority::open(&self.config.pki_dir).unwrap();
+        let credential = authority.client("nobody", &[]).unwrap();
+        let text = breakbulk_apiserver::kubeconfig::text(&self.url, authority.certificate_pem(), "u", &credential);
+        let mut kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
+        kubeconfig.auth_infos[0].auth_info = Some(serde_json::from_value(user.clone()).unwrap());
+        connect(kubeconfig).await
+    }
 }
 
 async fn serve(config: &Config) -> (String, CancellationToken, JoinHandle<()>) {
@@ -107,12 +126,20 @@ async fn serve(config: &Config) -> (String, CancellationToken, JoinHandle<()>) {
 }
 
 async fn client(kubeconfig: &str) -> kube::Client {
+<<<<<<< HEAD
     kube::Client::try_from(client_config(kubeconfig).await).unwrap()
 }
 
 async fn client_config(kubeconfig: &str) -> kube::Config {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
     kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+=======
+    connect(Kubeconfig::from_yaml(kubeconfig).unwrap()).await
+}
+
+async fn connect(kubeconfig: Kubeconfig) -> kube::Client {
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+>>>>>>> auth
         .await
         .unwrap()
 }
