@@ -16,6 +16,7 @@ pub mod authorization;
 pub mod cacher;
 pub mod command;
 pub mod config;
+pub mod definitions;
 pub mod discovery;
 pub mod endpoints;
 mod housekeeping;
