@@ -87,7 +87,8 @@ impl Walk<'_> {
 /// The same number as an integer, where the conversion loses nothing.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
 fn to_i64(number: f64) -> Option<i64> {
-    (number >= -9_223_372_036_854_775_808.0 && number < 9_223_372_036_854_775_808.0).then_some(number as i64)
+    const RANGE: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+    RANGE.contains(&number).then_some(number as i64)
 }
 
 fn whole_bound(number: &Number, bound: f64) -> Option<(i64, i64)> {
