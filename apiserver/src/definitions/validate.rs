@@ -42,6 +42,7 @@ pub fn validate(
             .map(|version| written(version).map(Arc::new))
             .collect(),
         known: known_rules(old),
+        shared: Shared::of(&new.spec.versions),
         mistakes,
     };
     check.spec();
@@ -82,15 +83,33 @@ struct Check<'a> {
     /// The schemas of the versions, in their order.
     schemas: Vec<Option<Arc<Value>>>,
     known: HashSet<String>,
+    shared: Shared,
     mistakes: Mistakes,
 }
 
-/// Whether all versions have the same of something: then it is checked once, where upstream keeps it.
-fn is_shared<T: PartialEq>(
-    versions: &[CustomResourceDefinitionVersion],
-    part: impl Fn(&CustomResourceDefinitionVersion) -> T,
-) -> bool {
-    versions.windows(2).all(|pair| part(&pair[0]) == part(&pair[1]))
+/// What all versions have the same of: that is checked once, where upstream keeps it.
+struct Shared {
+    schema: bool,
+    subresources: bool,
+    columns: bool,
+    selectable: bool,
+}
+
+impl Shared {
+    fn of(versions: &[CustomResourceDefinitionVersion]) -> Self {
+        fn all<'a, T: PartialEq + 'a>(
+            versions: &'a [CustomResourceDefinitionVersion],
+            part: impl Fn(&'a CustomResourceDefinitionVersion) -> &'a T,
+        ) -> bool {
+            versions.windows(2).all(|pair| part(&pair[0]) == part(&pair[1]))
+        }
+        Self {
+            schema: all(versions, |version| &version.schema),
+            subresources: all(versions, |version| &version.subresources),
+            columns: all(versions, |version| &version.additional_printer_columns),
+            selectable: all(versions, |version| &version.selectable_fields),
+        }
+    }
 }
 
 fn has_status(version: &CustomResourceDefinitionVersion) -> bool {
@@ -121,7 +140,7 @@ impl<'a> Check<'a> {
         self.versions(spec, &path.child("versions"));
         naming::required(&spec.names, &path.child("names"), &mut self.mistakes);
         naming::shapes(&spec.names, &path.child("names"), &mut self.mistakes);
-        self.shared(&path);
+        self.shared_parts(&path);
         if let Some(conversion) = &spec.conversion {
             let established = self.old.is_some_and(|old| is_true(old.status.as_ref(), "Established"));
             let bundle = if established {
@@ -160,43 +179,42 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What a version has for itself; what it shares with all others is looked at once ([`Self::shared`]).
+    /// What a version has for itself; what it shares with all others is looked at once ([`Self::shared_parts`]).
     fn version(&mut self, index: usize, version: &'a CustomResourceDefinitionVersion, path: &Path) {
-        let versions = &self.new.spec.versions;
         version::deprecation(version, path, &mut self.mistakes);
-        if !is_shared(versions, |v| v.schema.clone()) {
+        if !self.shared.schema {
             self.schema(index, has_status(version), &path.child("schema"));
         }
-        if !is_shared(versions, |v| v.subresources.clone())
+        if !self.shared.subresources
             && let Some(subresources) = &version.subresources
         {
             version::subresources(subresources, &path.child("subresources"), &mut self.mistakes);
         }
-        if !is_shared(versions, |v| v.additional_printer_columns.clone()) {
+        if !self.shared.columns {
             let columns = version.additional_printer_columns.as_deref().unwrap_or_default();
             version::columns(columns, &path.child("additionalPrinterColumns"), &mut self.mistakes);
         }
-        if !is_shared(versions, |v| v.selectable_fields.clone()) {
+        if !self.shared.selectable {
             self.selectable(index, version, &path.child("selectableFields"));
         }
     }
 
-    fn shared(&mut self, path: &Path) {
+    fn shared_parts(&mut self, path: &Path) {
         let versions = &self.new.spec.versions;
         let Some(first) = versions.first() else { return };
-        if is_shared(versions, |v| v.schema.clone()) {
+        if self.shared.schema {
             self.schema(0, versions.iter().any(has_status), &path.child("validation"));
         }
-        if is_shared(versions, |v| v.subresources.clone())
+        if self.shared.subresources
             && let Some(subresources) = &first.subresources
         {
             version::subresources(subresources, &path.child("subresources"), &mut self.mistakes);
         }
-        if is_shared(versions, |v| v.additional_printer_columns.clone()) {
+        if self.shared.columns {
             let columns = first.additional_printer_columns.as_deref().unwrap_or_default();
             version::columns(columns, &path.child("additionalPrinterColumns"), &mut self.mistakes);
         }
-        if is_shared(versions, |v| v.selectable_fields.clone()) {
+        if self.shared.selectable {
             self.selectable(0, first, &path.child("selectableFields"));
         }
     }
