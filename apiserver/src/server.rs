@@ -26,17 +26,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-<<<<<<< HEAD
 use crate::admission::Chain;
 use crate::audit::{AuditError, AuditLog};
-use crate::authentication::MASTERS;
-=======
-use crate::authentication::{Identity, MASTERS, Tokens};
+use crate::authentication::{MASTERS, Tokens};
 use crate::authorization::{self, Authorizer};
->>>>>>> auth
-use crate::cacher::{Cacher, Feed, FeedError};
+use crate::cacher::{Adopt, Cacher, Feed, FeedError};
 use crate::config::Config;
 use crate::endpoints::App;
+use crate::establish::Establish;
 use crate::health::Health;
 use crate::joblog::{CachedJobs, JobAuthority, JobLogs, Jobs};
 use crate::metrics::{Measured, Metrics};
@@ -87,6 +84,12 @@ pub enum ServerError {
     /// The table of kinds has no Jobs: a build without them makes no sense.
     #[error("the table of kinds has no Jobs")]
     NoJobs,
+    /// The table of kinds has no definitions: no kind could be added.
+    #[error("the table of kinds has no definitions")]
+    NoDefinitions,
+    /// The objects of a kind that a definition brought could not be read.
+    #[error("cannot read the objects of the defined kinds")]
+    Definitions(#[source] breakbulk_store::Error),
     /// The table of kinds has no roles or no bindings: nobody could do anything.
     #[error("the table of kinds has no roles and bindings")]
     NoRoles,
@@ -114,6 +117,8 @@ pub struct Server {
     kubeconfig: String,
     app: Arc<App>,
     feed: Feed,
+    adopt: Adopt,
+    establish: Establish,
 }
 
 /// Builds the server.
@@ -123,12 +128,20 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     let registry = Arc::new(Registry::new());
     let cacher = Arc::new(Cacher::new(store.clone()));
     let (mut feed, adopt) = Feed::fill(cacher.clone(), registry.clone()).await?;
-    let objects = Objects {
+    let read_only = Objects {
         store,
         cacher,
         registry,
-        admission: Arc::new(Chain::standard()),
+        admission: Arc::new(Chain::empty()),
     };
+    let authorizer = Arc::new(Authorizer::new(read_only.clone()).ok_or(ServerError::NoRoles)?);
+    let objects = Objects {
+        admission: Arc::new(Chain::standard(authorizer.clone())),
+        ..read_only
+    };
+    let mut establish = Establish::new(objects.clone()).ok_or(ServerError::NoDefinitions)?;
+    establish.load(&mut feed).await.map_err(ServerError::Definitions)?;
+
 
     let listen = |source| ServerError::Listen {
         address: config.listen,
@@ -145,14 +158,10 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     for name in NAMESPACES {
         ensure_namespace(&objects, name).await?;
     }
-<<<<<<< HEAD
-    let app = app(&config, objects, metrics)?;
-=======
     authorization::bootstrap::ensure(&objects)
         .await
         .map_err(ServerError::Roles)?;
-    let app = app(&config, objects, url.clone())?;
->>>>>>> auth
+    let app = app(&config, objects, authorizer, metrics, url.clone())?;
     Ok(Server {
         listener,
         address,
@@ -162,14 +171,18 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
         kubeconfig,
         app,
         feed,
+        adopt,
+        establish,
     })
 }
 
-<<<<<<< HEAD
-fn app(config: &Config, objects: Objects, metrics: Arc<Metrics>) -> Result<Arc<App>, ServerError> {
-=======
-fn app(config: &Config, objects: Objects, url: String) -> Result<Arc<App>, ServerError> {
->>>>>>> auth
+fn app(
+    config: &Config,
+    objects: Objects,
+    authorizer: Arc<Authorizer>,
+    metrics: Arc<Metrics>,
+    url: String,
+) -> Result<Arc<App>, ServerError> {
     let log_store = storage::open_logs(&config.log_dir)?;
     let shutdown = CancellationToken::new();
     let jobs = CachedJobs::new(&objects.registry).ok_or(ServerError::NoJobs)?;
@@ -177,16 +190,13 @@ fn app(config: &Config, objects: Objects, url: String) -> Result<Arc<App>, Serve
     let authority = Arc::new(JobAuthority::new(jobs.clone()));
     let service = ingest::bounded(ingest_service(log_store.clone(), authority, shutdown.clone()));
     let logs = JobLogs::new(log_store.clone(), jobs);
-<<<<<<< HEAD
+    let key = pki::service_account_key(&config.pki_dir)?;
     let health = Arc::new(Health::new());
     let open = |audit| AuditLog::open(audit, metrics.clone(), health.clone());
     let audit = config.audit.as_ref().map(open).transpose()?;
-=======
-    let key = pki::service_account_key(&config.pki_dir)?;
->>>>>>> auth
     Ok(Arc::new(App {
         tokens: Tokens::new(key, objects.clone()),
-        authorizer: Authorizer::new(objects.clone()).ok_or(ServerError::NoRoles)?,
+        authorizer,
         url,
         objects,
         openapi: OnceLock::new(),
@@ -311,17 +321,14 @@ impl Server {
         let Objects { store, cacher, .. } = app.objects.clone();
         let store: Arc<dyn Store> = store;
         tasks.spawn(self.feed.run(stop.clone()));
-<<<<<<< HEAD
         tasks.spawn(housekeeping::run(app.objects.clone(), stop.clone()));
+        tasks.spawn(self.establish.run(self.adopt, stop.clone()));
         tasks.spawn(app.health.clone().probe(store, cacher, stop.clone()));
-=======
-        tasks.spawn(housekeeping::run(self.app.objects.clone(), stop.clone()));
-        tasks.spawn(authorization::aggregation::run(self.app.objects.clone(), stop.clone()));
+        tasks.spawn(authorization::aggregation::run(app.objects.clone(), stop.clone()));
         // What was written while the server was built, the default roles above all, is to be seen by the first request.
-        if let Err(error) = self.app.objects.cacher.catch_up().await {
+        if let Err(error) = app.objects.cacher.catch_up().await {
             tracing::warn!(%error, "the caches are behind; the first requests may be refused");
         }
->>>>>>> auth
         let connections = TaskTracker::new();
         tokio::select! {
             () = shutdown.cancelled() => {}

@@ -278,11 +278,11 @@ impl Tokens {
             return false;
         };
         let namespace = resource.namespaced.then_some(namespace);
-        let cached = self.objects.cached(resource, namespace, &object.name);
-        if cached.is_some_and(|entry| is_good(&entry.encoded, &object.uid, now)) {
+        let cached = self.objects.cached(&resource, namespace, &object.name);
+        if cached.is_some_and(|entry| is_good(entry.stored(), &object.uid, now)) {
             return true;
         }
-        let stored = self.objects.get(resource, namespace, &object.name).await;
+        let stored = self.objects.get(&resource, namespace, &object.name).await;
         stored.is_ok_and(|bytes| is_good(&bytes, &object.uid, now))
     }
 }

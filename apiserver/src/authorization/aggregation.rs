@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::rbac;
 use crate::cacher::Entry;
 use crate::registry::object;
-use crate::registry::objects::{Objects, Part, Submitted, UpdateOptions, WriteOptions};
+use crate::registry::objects::{Objects, Part, Submitted, UpdateOptions, Versioned, WriteOptions};
 use crate::selector::{LabelSelector, SelectorError};
 
 /// After a store that did not answer.
@@ -57,9 +57,9 @@ struct Change {
 
 /// What is to be changed among all ClusterRoles.
 fn plan(entries: &[Arc<Entry>]) -> Vec<Change> {
-    let read = |entry: &Arc<Entry>| serde_json::from_slice::<Value>(&entry.encoded).unwrap_or(Value::Null);
+    let read = |entry: &Arc<Entry>| serde_json::from_slice::<Value>(entry.stored()).unwrap_or(Value::Null);
     let mut changes = Vec::new();
-    for entry in entries.iter().filter(|entry| mentions_aggregation(&entry.encoded)) {
+    for entry in entries.iter().filter(|entry| mentions_aggregation(entry.stored())) {
         let role = read(entry);
         let Some(selectors) = role["aggregationRule"]["clusterRoleSelectors"].as_array() else {
             continue;
@@ -99,13 +99,13 @@ fn mentions_aggregation(encoded: &[u8]) -> bool {
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(objects: Objects, stop: CancellationToken) {
-    let Some(resource) = objects.registry.find(rbac::GROUP, "v1", "clusterroles").cloned() else {
+    let Some(resource) = objects.registry.find(rbac::GROUP, "v1", "clusterroles") else {
         return;
     };
-    let mut changed = objects.cacher.storage(resource.storage).subscribe();
+    let mut changed = resource.storage.cache.subscribe();
     loop {
         changed.mark_unchanged();
-        let entries = objects.cacher.storage(resource.storage).list("", None, 0).entries;
+        let entries = resource.storage.cache.list("", None, 0).entries;
         let mut failed = false;
         for change in plan(&entries) {
             failed = fill(&objects, &change).await.is_err() || failed;
@@ -124,20 +124,17 @@ async fn fill(objects: &Objects, change: &Change) -> Result<(), ()> {
     };
     let options = UpdateOptions {
         part: Part::Main,
-        versioned: false,
-        write: WriteOptions::default(),
+        versioned: Versioned::Optional,
+        write: WriteOptions::server(),
     };
     let apply = |mut role: Value| {
         // It may have become somebody's own since the cache was looked at.
         if role["aggregationRule"].is_object() {
             role["rules"] = json!(change.rules);
         }
-        Ok(Submitted {
-            object: role,
-            duplicates: Vec::new(),
-        })
+        Ok(Submitted::plain(role))
     };
-    match objects.update(resource, None, &change.name, options, &apply).await {
+    match objects.update(&resource, None, &change.name, &options, &apply).await {
         Ok(_) => Ok(()),
         Err(error) if matches!(error.code(), 404 | 409) => Ok(()),
         Err(error) => {

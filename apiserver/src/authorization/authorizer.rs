@@ -36,7 +36,7 @@ impl Authorizer {
     pub fn new(objects: Objects) -> Option<Self> {
         let changed = |plural: &str| {
             let resource = objects.registry.find(rbac::GROUP, "v1", plural)?;
-            Some(objects.cacher.storage(resource.storage).subscribe())
+            Some(resource.storage.cache.subscribe())
         };
         let [roles, role_bindings, cluster_roles, cluster_role_bindings] = KINDS.map(changed);
         let changed = [roles?, role_bindings?, cluster_roles?, cluster_role_bindings?];
@@ -74,8 +74,7 @@ impl Authorizer {
     fn refresh(&self, read: &mut Read) {
         let entries = KINDS.map(|plural| {
             let resource = self.objects.registry.find(rbac::GROUP, "v1", plural);
-            let storage = resource.map(|resource| self.objects.cacher.storage(resource.storage));
-            storage.map_or_else(Vec::new, |storage| storage.list("", None, 0).entries)
+            resource.map_or_else(Vec::new, |resource| resource.storage.cache.list("", None, 0).entries)
         });
         let [roles, role_bindings, cluster_roles, cluster_role_bindings] = &entries;
         read.roles.refresh(roles);

@@ -15,7 +15,7 @@ use super::escalation::uncovered;
 use super::rbac::{self, Rule};
 use crate::registry::Resource;
 use crate::registry::object;
-use crate::registry::objects::{Objects, Part, Submitted, UpdateOptions, WriteOptions};
+use crate::registry::objects::{Objects, Part, Submitted, UpdateOptions, Versioned, WriteOptions};
 use crate::status::{ApiError, ApiResult};
 
 /// Set to `false` on a role or binding that is to stay as it is.
@@ -53,39 +53,33 @@ async fn one<T: serde::Serialize + DeserializeOwned + Clone + Sync>(
         |object: &T| serde_json::to_value(object).map_err(|_| ApiError::internal("a default role does not encode"));
     let object = encode(wanted)?;
     let name = object::meta(&object, "name").to_owned();
-    let Some(entry) = objects.cached(resource, None, &name) else {
-        return create(objects, resource, object).await;
+    let Some(entry) = objects.cached(&resource, None, &name) else {
+        return create(objects, &resource, object).await;
     };
     // The cache tells whether there is anything to do; what is done is done to what the store has.
-    if completed(&entry.encoded, wanted, complete).is_none() {
+    if completed(entry.stored(), wanted, complete).is_none() {
         return Ok(());
     }
     let options = UpdateOptions {
         part: Part::Main,
-        versioned: false,
-        write: WriteOptions::default(),
+        versioned: Versioned::Optional,
+        write: WriteOptions::server(),
     };
     let change = |old: Value| {
         let changed = completed(old.to_string().as_bytes(), wanted, complete);
         let object = changed.as_ref().map_or(Ok(old), encode)?;
-        Ok(Submitted {
-            object,
-            duplicates: Vec::new(),
-        })
+        Ok(Submitted::plain(object))
     };
-    match objects.update(resource, None, &name, options, &change).await {
+    match objects.update(&resource, None, &name, &options, &change).await {
         Ok(_) => Ok(()),
-        Err(error) if error.code() == 404 => create(objects, resource, object).await,
+        Err(error) if error.code() == 404 => create(objects, &resource, object).await,
         Err(error) => Err(error),
     }
 }
 
 async fn create(objects: &Objects, resource: &Resource, object: Value) -> ApiResult<()> {
-    let submitted = Submitted {
-        object,
-        duplicates: Vec::new(),
-    };
-    let created = objects.create(resource, None, submitted, WriteOptions::default()).await;
+    let submitted = Submitted::plain(object);
+    let created = objects.create(resource, None, submitted, &WriteOptions::server()).await;
     match created {
         Err(error) if error.reason() != "AlreadyExists" => Err(error),
         // Another server of the fleet was faster, with the same.

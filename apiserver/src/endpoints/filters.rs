@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::held::{Large, Stream, StreamGuard};
 use super::respond::{self, Answer};
 use super::transform::Finish;
-use super::{App, route};
+use super::{App, Who, route};
 use crate::audit::Trail;
 use crate::audit::policy::Stage;
 use crate::audit::trail::Answered;
@@ -63,15 +63,24 @@ enum Handled {
 }
 
 /// Answers a request.
-pub(super) async fn serve(app: Arc<App>, identity: Arc<Identity>, request: Request<Body>) -> Answer {
+pub(super) async fn serve(app: Arc<App>, who: ApiResult<Who>, request: Request<Body>) -> Answer {
     let (mut parts, mut body) = request.into_parts();
     let info = RequestInfo::of(&parts);
+    app.metrics.authenticated(if who.is_ok() { "success" } else { "failure" });
+    let (who, refused) = match who {
+        Ok(who) => (who, None),
+        Err(error) => (Who::nobody(), Some(error)),
+    };
+    let identity = who.identity.clone();
     let audit_id = audit_id(&parts.headers);
     let audited = app.audit.as_ref().and_then(|log| {
         let id = audit_id.to_str().unwrap_or("");
         Trail::begin(log, &info, &identity, &parts, id)
     });
     if let Some(trail) = &audited {
+        if let Some(other) = &who.speaks_for {
+            trail.impersonated(other);
+        }
         parts.extensions.insert(trail.clone());
         body = trail.keep_body(&info, body);
     }
@@ -84,12 +93,9 @@ pub(super) async fn serve(app: Arc<App>, identity: Arc<Identity>, request: Reque
         connection: parts.extensions.get::<Connection>().cloned(),
         begun: Instant::now(),
     };
-    app.metrics.authenticated(if identity.is_in("system:authenticated") {
-        "success"
-    } else {
-        "failure"
-    });
-    let (handled, permit) = match app.overload.admit(&info, &identity) {
+    let admitted = refused.map_or_else(|| app.overload.admit(&info, &identity), Err);
+    let identity = who.speaks_for.unwrap_or(identity);
+    let (handled, permit) = match admitted {
         Ok(permit) => {
             let request = Request::from_parts(parts, body);
             (handle(&app, &identity, &info, request).await, permit)

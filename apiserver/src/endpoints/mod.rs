@@ -30,7 +30,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use breakbulk_logs::{JobUid, LogStore, Namespace};
-use http::header::{ETAG, HeaderValue, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 
@@ -66,7 +66,7 @@ pub struct App {
     /// Whose bearer token is which.
     pub tokens: Tokens,
     /// Who may do what.
-    pub authorizer: Authorizer,
+    pub authorizer: Arc<Authorizer>,
     /// Where clients reach this server: `https://host:port`.
     pub url: String,
     /// The OpenAPI documents, made when somebody first asks for them.
@@ -139,6 +139,16 @@ struct Who {
     identity: Arc<Identity>,
     /// Whom that one speaks for, if for somebody else.
     speaks_for: Option<Arc<Identity>>,
+}
+
+impl Who {
+    /// Somebody who could not say who they are.
+    fn nobody() -> Self {
+        Self {
+            identity: Arc::new(Identity::anonymous()),
+            speaks_for: None,
+        }
+    }
 }
 
 /// Who sends a request, and whom that one speaks for.

@@ -202,9 +202,8 @@ pub(super) fn discovery(headers: &HeaderMap) -> ApiResult<Option<Aggregated>> {
 
 /// Whether the client takes an object as it is: all that kinds without tables and lists can give.
 pub(super) fn plain(headers: &HeaderMap) -> ApiResult<()> {
-    let clauses = clauses(headers);
-    let taken = clauses.is_empty() || clauses.iter().any(|c| c.is_json() && c.parameter("as").is_empty());
-    if taken {
+    let plain = |clause: &Clause<'_>| clause.accepted().is_some_and(|accepted| accepted.shape == Shape::Plain);
+    if is_plain(headers) || clauses(headers).iter().any(plain) {
         Ok(())
     } else {
         Err(ApiError::not_acceptable(OFFERED))

@@ -1,10 +1,12 @@
 //! Reviews over HTTP: POST of a question, 201 with the answer.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::{Method, StatusCode};
 
 use super::respond::{self, Answer};
-use super::{App, ObjectPath, Query, body, negotiate, permit_attributes};
+use super::{App, ObjectPath, Query, body, filters, negotiate, permit_attributes};
 use crate::authentication::Identity;
 use crate::authorization::Attributes;
 use crate::reviews::{self, Question, Review, Sources};
@@ -14,7 +16,7 @@ use crate::status::{ApiError, ApiResult};
 /// Answers a request to a review's path.
 pub(super) async fn review(
     app: &App,
-    identity: &Identity,
+    identity: &Arc<Identity>,
     parts: &http::request::Parts,
     (path, review): (&ObjectPath, &'static Review),
     request: Body,
@@ -36,10 +38,10 @@ pub(super) async fn review(
         field_selector: &none,
         path: parts.uri.path(),
     };
-    permit_attributes(app, identity, &asks)?;
+    filters::decided(app, parts, permit_attributes(app, identity, &asks))?;
     negotiate::plain(&parts.headers)?;
     // Nothing is kept in any case; the options are read so that wrong ones are refused.
-    Query::parse(parts.uri.query().unwrap_or(""))?.write_options()?;
+    Query::parse(parts.uri.query().unwrap_or(""))?.write_options(identity, "")?;
     let format = negotiate::body_format(&parts.headers)?;
     let submitted = body::parse(&body::read(request).await?, format)?;
     let sources = Sources {

@@ -20,7 +20,7 @@ use crate::authentication::Identity;
 use crate::registry::objects::{
     DeleteOptions, Deleted, Edit, Part, Persist, UpdateOptions, Versioned, WriteOptions, Written,
 };
-use crate::registry::{Body as Checked, Resource, Sub, object};
+use crate::registry::{Accepting, Body as Checked, Resource, Sub, object};
 use crate::status::{ApiError, ApiResult};
 
 /// Objects of a collection that are deleted at the same time: as many as the store writes together.
@@ -95,6 +95,10 @@ impl Target<'_> {
     pub(super) async fn create(&self, request: Body) -> ApiResult<Answer> {
         if self.resource.namespaced && self.namespace().is_none() {
             return Err(ApiError::method_not_allowed());
+        }
+        if self.resource.accepting == Accepting::NothingNew {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(ApiError::method_not_allowed_because(why));
         }
         let options = self.write_options()?;
         self.shape()?;

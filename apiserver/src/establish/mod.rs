@@ -13,6 +13,8 @@
 mod edits;
 mod seed;
 
+pub(crate) use seed::Guard;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -118,7 +118,7 @@ pub enum Body {
 #[derive(Debug)]
 pub struct Definition {
     /// Its `openAPIV3Schema`, as it was written.
-    pub raw: Value,
+    pub raw: Arc<Value>,
     /// The same, read.
     pub schema: Arc<Schema>,
     /// A warning for everybody who uses the version, when it is deprecated.

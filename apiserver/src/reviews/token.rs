@@ -88,7 +88,7 @@ async fn fetch(objects: &Objects, plural: &str, namespace: &str, name: &str) -> 
     let not_found = || ApiError::not_found(Target::new("", plural, name));
     let resource = objects.registry.find("", "v1", plural).ok_or_else(not_found)?;
     let namespace = resource.namespaced.then_some(namespace);
-    let bytes = objects.get(resource, namespace, name).await?;
+    let bytes = objects.get(&resource, namespace, name).await?;
     serde_json::from_slice(&bytes).map_err(|_| ApiError::internal("a stored object cannot be read"))
 }
 

@@ -126,20 +126,19 @@ async fn serve(config: &Config) -> (String, CancellationToken, JoinHandle<()>) {
 }
 
 async fn client(kubeconfig: &str) -> kube::Client {
-<<<<<<< HEAD
     kube::Client::try_from(client_config(kubeconfig).await).unwrap()
 }
 
 async fn client_config(kubeconfig: &str) -> kube::Config {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
-    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-=======
-    connect(Kubeconfig::from_yaml(kubeconfig).unwrap()).await
+    config_of(Kubeconfig::from_yaml(kubeconfig).unwrap()).await
 }
 
 async fn connect(kubeconfig: Kubeconfig) -> kube::Client {
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
->>>>>>> auth
+    kube::Client::try_from(config_of(kubeconfig).await).unwrap()
+}
+
+async fn config_of(kubeconfig: Kubeconfig) -> kube::Config {
+    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .unwrap()
 }

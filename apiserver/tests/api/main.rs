@@ -8,11 +8,8 @@ mod crud;
 mod harness;
 mod hostile;
 mod kubectl;
-<<<<<<< HEAD
 mod manners;
-=======
 mod kubectl_auth;
 mod rbac;
 mod tokens;
->>>>>>> auth
 mod watch;

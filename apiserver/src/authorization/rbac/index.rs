@@ -31,7 +31,7 @@ impl<T: DeserializeOwned> Memo<T> {
             let known = old
                 .remove(&entry.key)
                 .filter(|(revision, _)| *revision == entry.revision);
-            let read = || match serde_json::from_slice(&entry.encoded) {
+            let read = || match serde_json::from_slice(entry.stored()) {
                 Ok(value) => Some((entry.revision, Arc::new(value))),
                 Err(error) => {
                     tracing::warn!(key = %entry.key, %error, "a role or binding cannot be read");
