@@ -3,7 +3,8 @@
 //!
 //! Schemas of our kinds come from their definitions, those of Kubernetes' own from k8s-openapi.
 
-mod core;
+pub mod builtin;
+mod facts;
 mod paths;
 
 use std::collections::BTreeMap;
@@ -77,12 +78,7 @@ fn place(group: &str, version: &str) -> String {
 }
 
 fn document(resources: &[&Arc<Resource>]) -> Document {
-    let mut schemas = core::schemas(
-        resources
-            .iter()
-            .filter(|r| r.is_typed())
-            .map(|r| (r.kind.as_str(), r.group.as_str())),
-    );
+    let mut schemas = builtin::definitions().clone();
     let mut all_paths = Map::new();
     for resource in resources {
         let name = schema_name(resource);
@@ -117,7 +113,7 @@ fn kind(resource: &Resource, kind: &str) -> Value {
 /// `dev.breakbulk.v1.Job`, `io.k8s.api.core.v1.Node`: groups read backwards, as upstream names its definitions.
 fn schema_name(resource: &Resource) -> String {
     if resource.is_typed() {
-        return core::schema_name(&resource.kind, &resource.group, &resource.version);
+        return builtin::schema_name(&resource.group, &resource.version, &resource.kind).unwrap();
     }
     let mut parts: Vec<&str> = resource.group.split('.').rev().collect();
     parts.extend([resource.version.as_str(), resource.kind.as_str()]);
