@@ -1,72 +1,251 @@
-//! OpenAPI v3: what `kubectl explain` shows, and what tells clients that this server validates fields itself. One
-//! document for each group and version, made from the registry when it is first asked for and kept as bytes.
+//! OpenAPI: what `kubectl explain` shows, by what clients check and merge, and what tells them that this server
+//! validates fields itself. One v3 document for each group and version, and one v2 document of everything for clients
+//! that know no v3.
 //!
-//! Schemas of our kinds come from their definitions, those of Kubernetes' own from k8s-openapi.
+//! ```text
+//! registry ─▶ rows ─▶ operations ─┬▶ v3 ─▶ Snapshot ─▶ endpoints
+//! k8s-openapi ─▶ builtin ◀─ facts ┴▶ v2
+//! ```
+//!
+//! Documents are made when somebody first asks and kept as bytes. When the table of kinds has changed, only what
+//! changed is made anew. How they are sent (hashes, media types) is the endpoints' business.
 
 pub mod builtin;
+mod custom;
 mod facts;
-mod paths;
+mod operations;
+mod parameters;
+mod rows;
+mod v2;
+mod v3;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::registry::{Body, Registry, Resource};
+pub use builtin::{builtin_schema, definitions};
 
-const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
-const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object.";
-const KIND: &str = "Kind is a string value representing the REST resource this object represents.";
+use crate::registry::Resource;
+use rows::Row;
+
+/// Writes a v2 document as gnostic's protobuf (`openapi.v2.Document`).
+pub type Encode = fn(&Value) -> Vec<u8>;
 
 /// A document, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// JSON.
+    /// JSON, or protobuf.
     pub bytes: Bytes,
-    /// Of its content: the `hash` of its URL, and its ETag.
+    /// Of its content: the `hash` of its URL, and its ETag. Two encodings of the same content have the same.
     pub hash: String,
+    /// When it was made.
+    pub made: Timestamp,
 }
 
-/// The documents of a registry.
-#[derive(Debug, Default)]
+impl Document {
+    fn json(value: &Value) -> Self {
+        let bytes = Bytes::from(value.to_string());
+        let hash = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02X}"))
+            .collect();
+        Self {
+            bytes,
+            hash,
+            made: Timestamp::now(),
+        }
+    }
+}
+
+/// The documents, kept up to date with a table of kinds that may change.
+#[derive(Debug)]
 pub struct OpenApi {
-    documents: BTreeMap<String, Document>,
+    snapshot: RwLock<Arc<Snapshot>>,
+    /// Held while documents are made, so that they are made once. Never taken on the runtime's own threads.
+    making: Mutex<()>,
+    encode: Encode,
+}
+
+/// The documents of one state of the table.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    resources: Vec<Arc<Resource>>,
+    groups: BTreeMap<String, Group>,
+    index: Option<Document>,
+    v2: OnceLock<Document>,
+    v2_protobuf: OnceLock<Document>,
+}
+
+/// The resources of one group and version, and their document.
+#[derive(Clone, Debug)]
+struct Group {
+    resources: Vec<Arc<Resource>>,
+    document: Document,
 }
 
 impl OpenApi {
-    /// Makes all documents. It takes some milliseconds and half a megabyte: do it when somebody asks.
-    pub fn build(registry: &Registry) -> Self {
-        let mut by_version: BTreeMap<String, Vec<&Arc<Resource>>> = BTreeMap::new();
-        for resource in registry.resources() {
-            by_version
-                .entry(place(&resource.group, &resource.version))
-                .or_default()
-                .push(resource);
+    /// Nothing is made yet. `encode` writes the v2 document as protobuf; without one an empty message is served, which
+    /// is valid, and enough for kubectl.
+    pub fn new(encode: Option<Encode>) -> Self {
+        Self {
+            snapshot: RwLock::default(),
+            making: Mutex::new(()),
+            encode: encode.unwrap_or(|_| Vec::new()),
         }
-        let documents = by_version
-            .into_iter()
-            .map(|(place, resources)| (place, document(&resources)))
-            .collect();
-        Self { documents }
+    }
+
+    /// The documents of these resources. If what is kept is of others, it is made anew, on a thread that may block.
+    /// Cancelled, it is made nevertheless, and there for whoever asks next.
+    pub async fn current(self: &Arc<Self>, resources: Vec<Arc<Resource>>) -> Arc<Snapshot> {
+        let known = self.known();
+        if known.is_of(&resources) {
+            return known;
+        }
+        let (this, again) = (self.clone(), resources.clone());
+        match tokio::task::spawn_blocking(move || this.renew(resources)).await {
+            Ok(snapshot) => snapshot,
+            // Only if making them panicked or the runtime goes down: then what there was is better than nothing.
+            Err(error) => {
+                tracing::error!(%error, kinds = again.len(), "the OpenAPI documents could not be made");
+                known
+            }
+        }
+    }
+
+    /// The v2 document: JSON and protobuf.
+    pub async fn v2(self: &Arc<Self>, snapshot: &Arc<Snapshot>, form: V2) -> Option<Document> {
+        let made = match form {
+            V2::Json => snapshot.v2.get(),
+            V2::Protobuf => snapshot.v2_protobuf.get(),
+        };
+        if let Some(document) = made {
+            return Some(document.clone());
+        }
+        let (this, snapshot) = (self.clone(), snapshot.clone());
+        let made = tokio::task::spawn_blocking(move || this.make_v2(&snapshot, form)).await;
+        made.inspect_err(|error| tracing::error!(%error, "the OpenAPI v2 document could not be made"))
+            .ok()
+    }
+
+    fn known(&self) -> Arc<Snapshot> {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes what is missing. Blocks for as long as that takes: some milliseconds for each group.
+    fn renew(&self, resources: Vec<Arc<Resource>>) -> Arc<Snapshot> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known();
+        if known.is_of(&resources) {
+            return known;
+        }
+        let fresh = Arc::new(Snapshot::after(&known, resources));
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+        fresh
+    }
+
+    fn make_v2(&self, snapshot: &Snapshot, form: V2) -> Document {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        match form {
+            V2::Json => snapshot.v2.get_or_init(|| Document::json(&snapshot.v2_value())).clone(),
+            V2::Protobuf => snapshot
+                .v2_protobuf
+                .get_or_init(|| {
+                    let value = snapshot.v2_value();
+                    Document {
+                        bytes: (self.encode)(&value).into(),
+                        ..Document::json(&value)
+                    }
+                })
+                .clone(),
+        }
+    }
+}
+
+/// The encodings of the v2 document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum V2 {
+    /// JSON.
+    Json,
+    /// gnostic's protobuf.
+    Protobuf,
+}
+
+impl Snapshot {
+    /// The documents of `resources`; those of groups that have not changed are `known`'s.
+    fn after(known: &Self, resources: Vec<Arc<Resource>>) -> Self {
+        let mut by_place: BTreeMap<String, Vec<Arc<Resource>>> = BTreeMap::new();
+        for resource in &resources {
+            let place = place(&resource.group, &resource.version);
+            by_place.entry(place).or_default().push(resource.clone());
+        }
+        let group = |(place, resources): (String, Vec<Arc<Resource>>)| {
+            let same = known
+                .groups
+                .get(&place)
+                .filter(|group| same(&group.resources, &resources));
+            let group = same.cloned().unwrap_or_else(|| Group {
+                document: Document::json(&v3::document(&rows_of(&resources))),
+                resources,
+            });
+            (place, group)
+        };
+        let groups: BTreeMap<String, Group> = by_place.into_iter().map(group).collect();
+        let index = Document::json(&index(&groups));
+        Self {
+            resources,
+            groups,
+            index: Some(index),
+            v2: OnceLock::new(),
+            v2_protobuf: OnceLock::new(),
+        }
+    }
+
+    fn is_of(&self, resources: &[Arc<Resource>]) -> bool {
+        self.index.is_some() && same(&self.resources, resources)
+    }
+
+    fn v2_value(&self) -> Value {
+        v2::document(&rows_of(&self.resources))
     }
 
     /// `/openapi/v3`: where the documents are.
-    pub fn index(&self) -> Value {
-        let entry = |(place, document): (&String, &Document)| {
-            let url = format!("/openapi/v3/{place}?hash={}", document.hash);
-            (place.clone(), json!({"serverRelativeURL": url}))
-        };
-        json!({"paths": self.documents.iter().map(entry).collect::<Map<_, _>>()})
+    pub fn index(&self) -> Option<&Document> {
+        self.index.as_ref()
     }
 
     /// The document at `api/v1` or `apis/GROUP/VERSION`.
     pub fn document(&self, place: &str) -> Option<&Document> {
-        self.documents.get(place)
+        self.groups.get(place).map(|group| &group.document)
     }
+}
+
+/// Where a document is, its content's hash included.
+pub fn url(place: &str, document: &Document) -> String {
+    format!("/openapi/v3/{place}?hash={}", document.hash)
+}
+
+fn index(groups: &BTreeMap<String, Group>) -> Value {
+    let entry = |(place, group): (&String, &Group)| {
+        let url = url(place, &group.document);
+        (place.clone(), json!({"serverRelativeURL": url}))
+    };
+    json!({"paths": groups.iter().map(entry).collect::<Map<_, _>>()})
+}
+
+/// A resource that has not changed is the same row of the table.
+fn same(one: &[Arc<Resource>], other: &[Arc<Resource>]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+fn rows_of(resources: &[Arc<Resource>]) -> Vec<Row> {
+    resources.iter().map(|resource| Row::of(resource)).collect()
 }
 
 fn place(group: &str, version: &str) -> String {
@@ -74,155 +253,5 @@ fn place(group: &str, version: &str) -> String {
         format!("api/{version}")
     } else {
         format!("apis/{group}/{version}")
-    }
-}
-
-fn document(resources: &[&Arc<Resource>]) -> Document {
-    let mut schemas = builtin::definitions().clone();
-    let mut all_paths = Map::new();
-    for resource in resources {
-        let name = schema_name(resource);
-        if let Body::Schema(definition) = resource.body {
-            schemas.insert(name.clone(), custom(&definition()));
-        }
-        if let Some(Value::Object(schema)) = schemas.get_mut(&name) {
-            schema.insert(
-                "x-kubernetes-group-version-kind".to_owned(),
-                json!([kind(resource, &resource.kind)]),
-            );
-        }
-        schemas.insert(format!("{name}List"), list(resource, &name));
-        all_paths.extend(paths::of(resource, &name));
-    }
-    let document = json!({
-        "openapi": "3.0.0",
-        "info": {"title": "Breakbulk", "version": env!("CARGO_PKG_VERSION")},
-        "paths": all_paths,
-        "components": {"schemas": schemas},
-    });
-    let bytes = Bytes::from(document.to_string());
-    let digest = Sha256::digest(&bytes);
-    let hash = digest.iter().take(16).map(|byte| format!("{byte:02X}")).collect();
-    Document { bytes, hash }
-}
-
-fn kind(resource: &Resource, kind: &str) -> Value {
-    json!({"group": resource.group, "version": resource.version, "kind": kind})
-}
-
-/// `dev.breakbulk.v1.Job`, `io.k8s.api.core.v1.Node`: groups read backwards, as upstream names its definitions.
-fn schema_name(resource: &Resource) -> String {
-    if resource.is_typed() {
-        return builtin::schema_name(&resource.group, &resource.version, &resource.kind).unwrap();
-    }
-    let mut parts: Vec<&str> = resource.group.split('.').rev().collect();
-    parts.extend([resource.version.as_str(), resource.kind.as_str()]);
-    parts.join(".")
-}
-
-fn reference(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
-}
-
-/// A definition's schema with what every object has.
-fn custom(definition: &CustomResourceDefinition) -> Value {
-    let version = definition.spec.versions.first();
-    let schema = version
-        .and_then(|v| v.schema.as_ref())
-        .and_then(|s| s.open_api_v3_schema.as_ref());
-    let mut schema = schema
-        .and_then(|schema| serde_json::to_value(schema).ok())
-        .unwrap_or_else(|| json!({"type": "object"}));
-    schema["properties"]["apiVersion"] = json!({"type": "string", "description": API_VERSION});
-    schema["properties"]["kind"] = json!({"type": "string", "description": KIND});
-    schema["properties"]["metadata"] = json!({
-        "description": "Standard object's metadata.",
-        "allOf": [reference(OBJECT_META)],
-    });
-    schema
-}
-
-fn list(resource: &Resource, item: &str) -> Value {
-    json!({
-        "description": format!("{} is a list of {}", resource.list_kind, resource.kind),
-        "type": "object",
-        "required": ["items"],
-        "properties": {
-            "apiVersion": {"type": "string", "description": API_VERSION},
-            "kind": {"type": "string", "description": KIND},
-            "metadata": {"description": "Standard list metadata.", "allOf": [reference(LIST_META)]},
-            "items": {"type": "array", "description": "The objects.", "items": reference(item)},
-        },
-        "x-kubernetes-group-version-kind": [kind(resource, &resource.list_kind)],
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(place: &str) -> Value {
-        let api = OpenApi::build(&Registry::new());
-        serde_json::from_slice(&api.document(place).unwrap().bytes).unwrap()
-    }
-
-    #[test]
-    fn the_patch_operation_lists_what_kubectl_looks_for() {
-        let document = parsed("apis/breakbulk.dev/v1");
-        let patch = &document["paths"]["/apis/breakbulk.dev/v1/namespaces/{namespace}/jobs/{name}"]["patch"];
-        let names: Vec<_> = patch["parameters"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|p| p["name"].as_str().unwrap())
-            .collect();
-        assert!(
-            names.contains(&"fieldValidation") && names.contains(&"dryRun"),
-            "{names:?}"
-        );
-        // A map on operations, a list on schemas: clients trip over the other way round.
-        assert!(patch["x-kubernetes-group-version-kind"].is_object());
-        let job = &document["components"]["schemas"]["dev.breakbulk.v1.Job"];
-        assert!(job["x-kubernetes-group-version-kind"].is_array());
-        assert!(job["properties"]["spec"]["properties"]["script"]["description"].is_string());
-    }
-
-    #[test]
-    fn every_reference_leads_somewhere() {
-        fn references(value: &Value, found: &mut Vec<String>) {
-            match value {
-                Value::Object(map) => {
-                    found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
-                    map.values().for_each(|inner| references(inner, found));
-                }
-                Value::Array(list) => list.iter().for_each(|inner| references(inner, found)),
-                _ => {}
-            }
-        }
-        let api = OpenApi::build(&Registry::new());
-        for (place, document) in &api.documents {
-            let document: Value = serde_json::from_slice(&document.bytes).unwrap();
-            let mut found = Vec::new();
-            references(&document, &mut found);
-            for reference in found {
-                let pointer = reference.strip_prefix('#').unwrap();
-                assert!(
-                    document.pointer(pointer).is_some(),
-                    "{place}: {reference} leads nowhere"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn the_index_names_every_document_with_its_hash() {
-        let api = OpenApi::build(&Registry::new());
-        let index = api.index();
-        let url = index["paths"]["api/v1"]["serverRelativeURL"].as_str().unwrap();
-        assert_eq!(
-            url,
-            format!("/openapi/v3/api/v1?hash={}", api.document("api/v1").unwrap().hash)
-        );
-        assert!(parsed("api/v1")["components"]["schemas"]["io.k8s.api.core.v1.Node"].is_object());
     }
 }

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -24,6 +24,7 @@ use crate::cacher::{Cacher, Feed, FeedError};
 use crate::config::Config;
 use crate::endpoints::{App, handle};
 use crate::joblog::{CachedJobs, JobAuthority, JobLogs, Jobs};
+use crate::openapi::OpenApi;
 use crate::pki::{self, Authority, PkiError};
 use crate::registry::Registry;
 use crate::registry::objects::{Objects, Submitted, WriteOptions};
@@ -146,7 +147,7 @@ fn app(config: &Config, objects: Objects) -> Result<Arc<App>, ServerError> {
     let logs = JobLogs::new(log_store.clone(), jobs);
     Ok(Arc::new(App {
         objects,
-        openapi: OnceLock::new(),
+        openapi: Arc::new(OpenApi::new(None)),
         logs,
         log_store,
         ingest: service,

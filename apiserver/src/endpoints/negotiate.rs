@@ -97,6 +97,23 @@ pub(super) fn shape(headers: &HeaderMap) -> ApiResult<Shape> {
     Err(ApiError::not_acceptable(OFFERED))
 }
 
+/// The place of the first offer that the best clause takes; none if no clause takes any. Without an Accept header
+/// everything is taken.
+pub(super) fn first_of(headers: &HeaderMap, offers: &[&str]) -> Option<usize> {
+    let clauses = clauses(headers);
+    if clauses.is_empty() && !offers.is_empty() {
+        return Some(0);
+    }
+    let takes = |media: &str, offer: &str| match media.strip_suffix("/*") {
+        Some("*") => true,
+        Some(kind) => offer.split('/').next() == Some(kind),
+        None => media == offer,
+    };
+    clauses
+        .iter()
+        .find_map(|clause| offers.iter().position(|offer| takes(clause.media, offer)))
+}
+
 /// The format of a discovery request; none for the legacy documents.
 pub(super) fn discovery(headers: &HeaderMap) -> Option<Aggregated> {
     for clause in clauses(headers).iter().filter(|c| c.is_json()) {

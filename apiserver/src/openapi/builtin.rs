@@ -255,7 +255,8 @@ mod tests {
         assert!(quantity["description"].is_string());
         let json = &definitions()["io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON"];
         assert_eq!(json.get("type"), None);
-        let creation = &definitions()["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["properties"]["creationTimestamp"];
+        let creation =
+            &definitions()["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["properties"]["creationTimestamp"];
         let time = format!("{PREFIX}io.k8s.apimachinery.pkg.apis.meta.v1.Time");
         assert_eq!(creation["allOf"], json!([{"$ref": time}]));
     }

@@ -136,6 +136,12 @@ impl StorageId {
     }
 }
 
+impl std::fmt::Debug for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.plural, self.api_version())
+    }
+}
+
 impl Resource {
     /// `breakbulk.dev/v1`, or `v1`.
     pub fn api_version(&self) -> String {

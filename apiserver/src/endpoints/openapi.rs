@@ -1,0 +1,121 @@
+//! `/openapi/v2` and `/openapi/v3`: the documents of [`crate::openapi`], with the headers by which clients keep them
+//! (`k8s.io/kube-openapi/pkg/handler`, `handler3`).
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED, LOCATION, VARY,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::App;
+use super::negotiate;
+use super::path::Route;
+use super::query::Query;
+use super::respond::{self, Answer};
+use crate::openapi::{self, Document, V2};
+use crate::status::{ApiError, ApiResult};
+
+const JSON: &str = "application/json";
+/// The media type of `/openapi/v2` in protobuf, as it is answered.
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// What clients ask for; it is no valid media type, and the answer says the other.
+const PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// How long a document with its hash in the URL may be kept: its content cannot change.
+const KEPT: SignedDuration = SignedDuration::from_hours(365 * 24);
+
+/// Answers a request for a document.
+pub(super) async fn answer(app: &App, parts: &http::request::Parts, route: &Route) -> ApiResult<Answer> {
+    let snapshot = app.openapi.current(app.objects.registry.resources().to_vec()).await;
+    let failed = || ApiError::internal("the OpenAPI documents could not be made");
+    let headers = &parts.headers;
+    match route {
+        Route::OpenApiV2 => {
+            let offers = [
+                (JSON, V2::Json),
+                (PROTOBUF_ASKED, V2::Protobuf),
+                (PROTOBUF, V2::Protobuf),
+            ];
+            let media = offers.map(|(media, _)| media);
+            let chosen =
+                negotiate::first_of(headers, &media).ok_or_else(|| ApiError::not_acceptable(&media.join(", ")))?;
+            let form = offers[chosen].1;
+            let document = app.openapi.v2(&snapshot, form).await.ok_or_else(failed)?;
+            let media = if form == V2::Json { JSON } else { PROTOBUF };
+            Ok(send(&document, media, headers))
+        }
+        Route::OpenApiV3(place) => {
+            negotiate::first_of(headers, &[JSON]).ok_or_else(|| ApiError::not_acceptable(JSON))?;
+            let Some(place) = place else {
+                return Ok(send(snapshot.index().ok_or_else(failed)?, JSON, headers));
+            };
+            let document = snapshot.document(place).ok_or_else(ApiError::no_such_path)?;
+            let query = Query::parse(parts.uri.query().unwrap_or(""))?;
+            Ok(versioned(document, place, query.get("hash"), headers))
+        }
+        _ => Err(ApiError::no_such_path()),
+    }
+}
+
+/// A v3 document. With its hash in the URL it may be kept for ever; with the hash of another one the client is sent to
+/// the one there is.
+fn versioned(document: &Document, place: &str, hash: Option<&str>, headers: &HeaderMap) -> Answer {
+    match hash.filter(|hash| !hash.is_empty()) {
+        None => send(document, JSON, headers),
+        Some(hash) if hash != document.hash => {
+            let mut answer = respond::content(StatusCode::MOVED_PERMANENTLY, JSON, Bytes::new());
+            set(&mut answer, LOCATION, &openapi::url(place, document));
+            set(&mut answer, VARY, "Accept");
+            answer
+        }
+        Some(_) => {
+            let mut answer = send(document, JSON, headers);
+            set(&mut answer, CACHE_CONTROL, "public, immutable");
+            set(&mut answer, EXPIRES, &http_date(Timestamp::now() + KEPT));
+            answer
+        }
+    }
+}
+
+/// A document, or the word that the client has it.
+fn send(document: &Document, media: &'static str, headers: &HeaderMap) -> Answer {
+    let etag = format!("\"{}\"", document.hash);
+    let mut answer = if has(headers, &etag, document.made) {
+        let mut answer = respond::content(StatusCode::NOT_MODIFIED, media, Bytes::new());
+        answer.headers_mut().remove(CONTENT_TYPE);
+        answer
+    } else {
+        respond::content(StatusCode::OK, media, document.bytes.clone())
+    };
+    set(&mut answer, ETAG, &etag);
+    set(&mut answer, LAST_MODIFIED, &http_date(document.made));
+    set(&mut answer, VARY, "Accept");
+    answer
+}
+
+/// Whether the client has the document: by its ETag if it sends one, else by its date (RFC 9110, section 13.2.2).
+fn has(headers: &HeaderMap, etag: &str, made: Timestamp) -> bool {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(tags) = text(IF_NONE_MATCH) {
+        return tags
+            .split(',')
+            .map(|tag| tag.trim().trim_start_matches("W/"))
+            .any(|tag| tag == "*" || tag == etag);
+    }
+    let since = text(IF_MODIFIED_SINCE).and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+    since.is_some_and(|since| made.as_second() <= since.timestamp().as_second())
+}
+
+fn set(answer: &mut Answer, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+/// `Wed, 25 Nov 2026 21:00:00 GMT`.
+fn http_date(at: Timestamp) -> String {
+    jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&at)
+        .unwrap_or_default()
+}
