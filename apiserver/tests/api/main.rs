@@ -8,4 +8,5 @@ mod crud;
 mod harness;
 mod hostile;
 mod kubectl;
+mod openapi;
 mod watch;
