@@ -13,6 +13,7 @@
 pub mod builtin;
 mod custom;
 mod facts;
+mod merge;
 mod operations;
 mod parameters;
 mod rows;
@@ -31,6 +32,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 pub use builtin::{builtin_schema, definitions};
+pub use merge::merge_rules;
 
 use crate::registry::Resource;
 use rows::Row;

@@ -14,6 +14,7 @@ use super::shapes::{self, ListHead, RowObject, bytes_of};
 use super::{App, ObjectPath, body, list, negotiate, query, watch};
 use crate::admission;
 use crate::authentication::Identity;
+use crate::openapi;
 use crate::patch::{self, PatchError};
 use crate::registry::objects::{DeleteOptions, Deleted, Part, Persist, Submitted, UpdateOptions, Written};
 use crate::registry::{Resource, object};
@@ -123,19 +124,19 @@ impl Target<'_> {
         let part = self.part()?;
         let write = self.query.write_options()?;
         self.shape()?;
-        let format = negotiate::patch_format(self.headers, self.resource.is_typed())?;
+        let rules = openapi::merge_rules(&self.resource.group, &self.resource.version, &self.resource.kind);
+        let format = negotiate::patch_format(self.headers, rules.is_some())?;
         let document = body::parse_json(&body::read(request).await?)?;
         if format != PatchFormat::Json && !document.object.is_object() {
             return Err(ApiError::bad_request("a merge patch must be a JSON object"));
         }
         let (resource, name) = (self.resource, self.name());
-        let kind = resource.kind.clone();
         let change = move |old: Value| {
             let mut new = old;
-            match format {
-                PatchFormat::Json => patch::json::apply(&mut new, &document.object),
-                PatchFormat::Strategic => patch::strategic::apply(&mut new, &document.object, &kind),
-                PatchFormat::Merge => {
+            match (format, rules) {
+                (PatchFormat::Json, _) => patch::json::apply(&mut new, &document.object),
+                (PatchFormat::Strategic, Some(rules)) => patch::strategic::apply(&mut new, &document.object, rules),
+                (PatchFormat::Merge | PatchFormat::Strategic, _) => {
                     patch::merge::apply(&mut new, &document.object);
                     Ok(())
                 }

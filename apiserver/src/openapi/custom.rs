@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::builtin::PREFIX;
+use super::merge;
 use super::rows::{Row, Source};
 
 pub(super) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -53,12 +54,16 @@ pub(super) fn schema(row: &Row, form: Form) -> Value {
         Some(raw) if form == Form::V2 && is(raw, PRESERVE) => json!({"type": "object"}),
         Some(raw) => full(raw, form),
     };
+    if merge::takes_strategic(&row.kind.group, &row.kind.version) {
+        merge::add_strategies(&mut schema);
+    }
     schema["x-kubernetes-group-version-kind"] = json!([row.kind.to_json()]);
     add_selectable(&mut schema, row);
     schema
 }
 
-fn full(raw: &Value, form: Form) -> Value {
+/// A definition's schema with what every object has.
+pub(super) fn full(raw: &Value, form: Form) -> Value {
     let mut schema = raw.clone();
     match form {
         Form::V2 => super::v2::convert_custom(&mut schema),

@@ -1,6 +1,7 @@
 //! The operations of a resource, by path: its collection, its objects and their subresources. A model of its own, which
 //! [`super::v3`] and [`super::v2`] each write in their form.
 
+use super::merge;
 use super::parameters::{self, Parameter};
 use super::rows::{Kind, Row, Source, Subresource, Verb};
 
@@ -40,7 +41,7 @@ pub(super) enum Body {
         media: &'static [&'static str],
     },
     /// A patch.
-    Patch,
+    Patch { media: &'static [&'static str] },
     /// DeleteOptions, which need not be there.
     DeleteOptions,
 }
@@ -50,9 +51,9 @@ pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 
-/// The patches that are taken. Upstream takes no strategic merge patch for kinds that came with a definition; here
-/// every kind has one by its schema, and clients look here before they send one.
-pub(super) const PATCHES: [&str; 4] = [
+/// The patches that are taken. Upstream takes no strategic merge patch for kinds that came with a definition; ours
+/// take one, and clients look here before they send it.
+pub(super) const PATCHES: &[&str] = &[
     "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -201,7 +202,7 @@ fn operation(row: &Row, verb: Verb, sub: Option<&Subresource>) -> Operation {
             schema: schema.clone(),
             media,
         }),
-        Verb::Patch => Some(Body::Patch),
+        Verb::Patch => Some(Body::Patch { media: patches(row) }),
         Verb::Delete | Verb::DeleteCollection => Some(Body::DeleteOptions),
     };
     Operation {
@@ -216,6 +217,15 @@ fn operation(row: &Row, verb: Verb, sub: Option<&Subresource>) -> Operation {
         codes: if is_text { &[OK] } else { verb.codes() },
         kind: kind.clone(),
     }
+}
+
+fn patches(row: &Row) -> &'static [&'static str] {
+    let strategic = match row.source {
+        Source::Builtin => true,
+        Source::Custom(_) => merge::takes_strategic(&row.kind.group, &row.kind.version),
+    };
+    let count = PATCHES.len() - usize::from(!strategic);
+    &PATCHES[..count]
 }
 
 /// `listCoreV1NamespacedConfigMap`.

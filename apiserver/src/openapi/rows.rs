@@ -133,7 +133,8 @@ impl Row {
     }
 }
 
-fn raw_schema(
+/// The `openAPIV3Schema` of a definition's first version.
+pub(super) fn raw_schema(
     definition: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 ) -> Option<Value> {
     let version = definition.spec.versions.first()?;

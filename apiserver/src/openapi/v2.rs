@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::builtin::PREFIX;
 use super::custom::{Form, PRESERVE, below, is};
-use super::operations::{self, Body, DELETE_OPTIONS, Operation, PATCH, PATCHES};
+use super::operations::{self, Body, DELETE_OPTIONS, Operation, PATCH};
 use super::parameters::{PRETTY, Parameter};
 use super::rows::Row;
 use super::v3;
@@ -145,7 +145,7 @@ fn render(operation: &Operation) -> Value {
     let (consumes, body): (&[&str], Option<Value>) = match &operation.body {
         None => (&["*/*"], None),
         Some(Body::Object { schema, media }) => (media, Some(body(schema, true))),
-        Some(Body::Patch) => (&PATCHES, Some(body(PATCH, true))),
+        Some(Body::Patch { media }) => (media, Some(body(PATCH, true))),
         Some(Body::DeleteOptions) => (&["*/*"], Some(body(DELETE_OPTIONS, false))),
     };
     let parameters: Vec<Value> = body.into_iter().chain(operation.parameters.iter().map(query)).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::custom::{self, Form, reference};
-use super::operations::{self, Body, DELETE_OPTIONS, Operation, PATCH, PATCHES, STATUS};
+use super::operations::{self, Body, DELETE_OPTIONS, Operation, PATCH, STATUS};
 use super::parameters::{PRETTY, Parameter};
 use super::rows::{Row, Source};
 use super::{builtin, custom::LIST_META, custom::OBJECT_META};
@@ -134,7 +134,7 @@ fn request(body: &Body) -> Value {
     };
     match body {
         Body::Object { schema, media } => json!({"required": true, "content": content(media, schema)}),
-        Body::Patch => json!({"required": true, "content": content(&PATCHES, PATCH)}),
+        Body::Patch { media } => json!({"required": true, "content": content(media, PATCH)}),
         Body::DeleteOptions => json!({"content": content(&["*/*"], DELETE_OPTIONS)}),
     }
 }

@@ -162,7 +162,7 @@ impl Resource {
         Target::new(&self.group, &self.kind, name)
     }
 
-    /// Whether strategic merge patches are taken: Kubernetes' own kinds.
+    /// Whether it is one of Kubernetes' own kinds.
     pub fn is_typed(&self) -> bool {
         matches!(self.body, Body::Typed(_))
     }

@@ -12,7 +12,10 @@ async fn get(client: &kube::Client, uri: &str, headers: &[(&str, &str)]) -> Answ
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let answer = client.send(request.body(kube::client::Body::empty()).unwrap()).await.unwrap();
+    let answer = client
+        .send(request.body(kube::client::Body::empty()).unwrap())
+        .await
+        .unwrap();
     let (parts, body) = answer.into_parts();
     let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
     http::Response::from_parts(parts, body.to_vec())
