@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::registry::{Registry, Resource};
+use crate::registry::{Resource, Subresource, Table};
 
 /// The Kubernetes version whose API is spoken. Clients print a warning when it is far from theirs, and some gate
 /// features on it.
@@ -31,17 +31,6 @@ impl Format {
     }
 }
 
-const READ_WRITE: [&str; 8] = [
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
-
 /// `/version`.
 pub fn version() -> Value {
     json!({
@@ -58,14 +47,14 @@ pub fn version() -> Value {
 }
 
 /// `/api`.
-pub fn api_versions(_: &Registry) -> Value {
+pub fn api_versions(_: &Table) -> Value {
     let addresses = json!([{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]);
     json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses})
 }
 
 /// `/apis`.
-pub fn groups(registry: &Registry) -> Value {
-    let groups: Vec<Value> = versions_by_group(registry)
+pub fn groups(table: &Table) -> Value {
+    let groups: Vec<Value> = versions_by_group(table)
         .iter()
         .map(|(name, versions)| describe(name, versions))
         .collect();
@@ -73,8 +62,8 @@ pub fn groups(registry: &Registry) -> Value {
 }
 
 /// `/apis/GROUP`.
-pub fn group(registry: &Registry, name: &str) -> Option<Value> {
-    let versions = versions_by_group(registry);
+pub fn group(table: &Table, name: &str) -> Option<Value> {
+    let versions = versions_by_group(table);
     let mut group = describe(name, versions.get(name)?);
     group["kind"] = json!("APIGroup");
     group["apiVersion"] = json!("v1");
@@ -82,8 +71,8 @@ pub fn group(registry: &Registry, name: &str) -> Option<Value> {
 }
 
 /// `/api/v1` (an empty group) and `/apis/GROUP/VERSION`.
-pub fn resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
-    let of_group: Vec<_> = in_version(registry, group, version).collect();
+pub fn resources(table: &Table, group: &str, version: &str) -> Option<Value> {
+    let of_group: Vec<_> = in_version(table, group, version).collect();
     if of_group.is_empty() {
         return None;
     }
@@ -97,29 +86,25 @@ pub fn resources(registry: &Registry, group: &str, version: &str) -> Option<Valu
 }
 
 /// `/api`, aggregated.
-pub fn aggregated_core(registry: &Registry, format: Format) -> Value {
-    let item = aggregated_group(registry, "", &["v1".to_owned()]);
+pub fn aggregated_core(table: &Table, format: Format) -> Value {
+    let item = aggregated_group(table, "", &["v1".to_owned()]);
     aggregated(format, &[item])
 }
 
 /// `/apis`, aggregated.
-pub fn aggregated_groups(registry: &Registry, format: Format) -> Value {
-    let groups = versions_by_group(registry);
+pub fn aggregated_groups(table: &Table, format: Format) -> Value {
+    let groups = versions_by_group(table);
     let items: Vec<Value> = groups
         .iter()
-        .map(|(name, versions)| aggregated_group(registry, name, versions))
+        .map(|(name, versions)| aggregated_group(table, name, versions))
         .collect();
     aggregated(format, &items)
 }
 
 /// The named groups with their versions, in the order of the names: stable from one answer to the next.
-fn versions_by_group(registry: &Registry) -> BTreeMap<String, Vec<String>> {
+fn versions_by_group(table: &Table) -> BTreeMap<String, Vec<String>> {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for resource in registry
-        .resources()
-        .iter()
-        .filter(|resource| !resource.group.is_empty())
-    {
+    for resource in table.resources().iter().filter(|resource| !resource.group.is_empty()) {
         let versions = groups.entry(resource.group.clone()).or_default();
         if !versions.contains(&resource.version) {
             versions.push(resource.version.clone());
@@ -154,25 +139,11 @@ fn describe(name: &str, versions: &[String]) -> Value {
     json!({"name": name, "versions": all, "preferredVersion": all.first()})
 }
 
-fn in_version<'a>(registry: &'a Registry, group: &str, version: &str) -> impl Iterator<Item = &'a Arc<Resource>> {
-    registry
+fn in_version<'a>(table: &'a Table, group: &str, version: &str) -> impl Iterator<Item = &'a Arc<Resource>> {
+    table
         .resources()
         .iter()
         .filter(move |resource| resource.group == group && resource.version == version)
-}
-
-/// Subresources with the verbs they take.
-fn subresources(resource: &Resource) -> Vec<(&'static str, &'static [&'static str])> {
-    let has = resource.subresources;
-    let all: [(bool, &str, &[&str]); 3] = [
-        (has.status, "status", &["get", "patch", "update"]),
-        (has.finalize, "finalize", &["update"]),
-        (has.log, "log", &["get"]),
-    ];
-    all.into_iter()
-        .filter(|(there, _, _)| *there)
-        .map(|(_, name, verbs)| (name, verbs))
-        .collect()
 }
 
 fn legacy(resource: &Resource) -> Vec<Value> {
@@ -181,7 +152,7 @@ fn legacy(resource: &Resource) -> Vec<Value> {
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": READ_WRITE,
+        "verbs": resource.verbs,
     });
     if !resource.short_names.is_empty() {
         main["shortNames"] = json!(resource.short_names);
@@ -189,14 +160,19 @@ fn legacy(resource: &Resource) -> Vec<Value> {
     if !resource.categories.is_empty() {
         main["categories"] = json!(resource.categories);
     }
-    let below = subresources(resource).into_iter().map(|(name, verbs)| {
-        json!({
-            "name": format!("{}/{name}", resource.plural),
+    let below = resource.subresources.iter().map(|sub| {
+        let mut entry = json!({
+            "name": format!("{}/{}", resource.plural, sub.what.name()),
             "singularName": "",
             "namespaced": resource.namespaced,
-            "kind": resource.kind,
-            "verbs": verbs,
-        })
+            "kind": sub.kind.map_or(resource.kind.as_str(), |own| own.kind),
+            "verbs": sub.verbs,
+        });
+        if let Some(own) = sub.kind {
+            entry["group"] = json!(own.group);
+            entry["version"] = json!(own.version);
+        }
+        entry
     });
     std::iter::once(main).chain(below).collect()
 }
@@ -210,9 +186,9 @@ fn aggregated(format: Format, items: &[Value]) -> Value {
     })
 }
 
-fn aggregated_group(registry: &Registry, group: &str, versions: &[String]) -> Value {
+fn aggregated_group(table: &Table, group: &str, versions: &[String]) -> Value {
     let version = |version: &String| {
-        let resources: Vec<Value> = in_version(registry, group, version)
+        let resources: Vec<Value> = in_version(table, group, version)
             .map(|resource| aggregated_resource(resource))
             .collect();
         json!({"version": version, "freshness": "Current", "resources": resources})
@@ -233,7 +209,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         "responseKind": kind,
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular,
-        "verbs": READ_WRITE,
+        "verbs": resource.verbs,
     });
     if !resource.short_names.is_empty() {
         entry["shortNames"] = json!(resource.short_names);
@@ -241,10 +217,14 @@ fn aggregated_resource(resource: &Resource) -> Value {
     if !resource.categories.is_empty() {
         entry["categories"] = json!(resource.categories);
     }
-    let below: Vec<Value> = subresources(resource)
-        .into_iter()
-        .map(|(name, verbs)| json!({"subresource": name, "responseKind": kind, "verbs": verbs}))
-        .collect();
+    let subresource = |sub: &Subresource| {
+        let own = sub
+            .kind
+            .map(|own| json!({"group": own.group, "version": own.version, "kind": own.kind}));
+        let kind = own.unwrap_or_else(|| kind.clone());
+        json!({"subresource": sub.what.name(), "responseKind": kind, "verbs": sub.verbs})
+    };
+    let below: Vec<Value> = resource.subresources.iter().map(subresource).collect();
     if !below.is_empty() {
         entry["subresources"] = json!(below);
     }
@@ -264,9 +244,9 @@ mod tests {
 
     #[test]
     fn both_forms_tell_of_the_same_resources() {
-        let registry = Registry::new();
-        let legacy = resources(&registry, "breakbulk.dev", "v1").unwrap();
-        let aggregated = aggregated_groups(&registry, Format::V2);
+        let table = crate::registry::Registry::new().table();
+        let legacy = resources(&table, "breakbulk.dev", "v1").unwrap();
+        let aggregated = aggregated_groups(&table, Format::V2);
         let names = |list: &Value, field: &str| -> Vec<String> {
             let all = list
                 .as_array()
@@ -292,9 +272,9 @@ mod tests {
                 .iter()
                 .any(|r| r["name"] == "jobs/log")
         );
-        assert!(resources(&registry, "nobody.dev", "v1").is_none());
+        assert!(resources(&table, "nobody.dev", "v1").is_none());
         assert_eq!(
-            group(&registry, "breakbulk.dev").unwrap()["preferredVersion"]["version"],
+            group(&table, "breakbulk.dev").unwrap()["preferredVersion"]["version"],
             "v1"
         );
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::registry::objects::{DeleteOptions, Objects};
+use crate::registry::objects::{DeleteOptions, Objects, WriteOptions};
 
 /// How often history is looked at, and how many rounds of it are kept: 5 to 10 minutes, as upstream.
 const EVERY: Duration = Duration::from_secs(300);
@@ -40,19 +40,19 @@ async fn expire_events(objects: &Objects, now: Timestamp) {
     let Some(events) = objects.registry.find("", "v1", "events") else {
         return;
     };
-    let snapshot = objects.cacher.storage(events.storage).list("", None, 0);
+    let snapshot = events.storage.cache.list("", None, 0);
     for entry in snapshot.entries {
-        let event: Value = serde_json::from_slice(&entry.encoded).unwrap_or(Value::Null);
+        let event = entry.parsed();
         if !is_over(&event, now) {
             continue;
         }
         let only_this = Some(entry.revision.to_string());
         let options = DeleteOptions {
             resource_version: only_this,
-            ..DeleteOptions::default()
+            ..DeleteOptions::plain(WriteOptions::server())
         };
         if let Err(error) = objects
-            .delete(events, Some(entry.namespace()), entry.name(), &options)
+            .delete(&events, Some(entry.namespace()), entry.name(), &options)
             .await
             && !matches!(error.code(), 404 | 409)
         {

@@ -23,6 +23,7 @@ pub mod ingest;
 pub mod joblog;
 pub mod json;
 pub mod kubeconfig;
+mod managed;
 pub mod openapi;
 pub mod patch;
 pub mod pki;

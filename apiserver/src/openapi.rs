@@ -24,7 +24,7 @@ mod v3;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ use sha2::{Digest, Sha256};
 pub use builtin::{builtin_schema, definitions};
 pub use merge::merge_rules;
 
-use crate::registry::Resource;
+use crate::registry::{Resource, Table};
 use rows::Row;
 
 /// Writes a v2 document as gnostic's protobuf (`openapi.v2.Document`).
@@ -78,7 +78,7 @@ pub struct OpenApi {
 /// The documents of one state of the table.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    resources: Vec<Arc<Resource>>,
+    resources: Known,
     groups: BTreeMap<String, Group>,
     index: Option<Document>,
     v2: OnceLock<Document>,
@@ -88,8 +88,24 @@ pub struct Snapshot {
 /// The resources of one group and version, and their document.
 #[derive(Clone, Debug)]
 struct Group {
-    resources: Vec<Arc<Resource>>,
+    resources: Known,
     document: Document,
+}
+
+/// Rows of the table that are only told apart. They hold objects, and nothing here may keep those when a kind has gone.
+#[derive(Clone, Debug, Default)]
+struct Known(Vec<Weak<Resource>>);
+
+impl Known {
+    fn new(resources: &[Arc<Resource>]) -> Self {
+        Self(resources.iter().map(Arc::downgrade).collect())
+    }
+
+    /// A resource that has not changed is the same row of the table.
+    fn is(&self, resources: &[Arc<Resource>]) -> bool {
+        let same = |(weak, now): (&Weak<Resource>, &Arc<Resource>)| std::ptr::eq(weak.as_ptr(), Arc::as_ptr(now));
+        self.0.len() == resources.len() && self.0.iter().zip(resources).all(same)
+    }
 }
 
 impl OpenApi {
@@ -103,26 +119,27 @@ impl OpenApi {
         }
     }
 
-    /// The documents of these resources. If what is kept is of others, it is made anew, on a thread that may block.
+    /// The documents of the table. If what is kept is of another, it is made anew, on a thread that may block.
     /// Cancelled, it is made nevertheless, and there for whoever asks next.
-    pub async fn current(self: &Arc<Self>, resources: Vec<Arc<Resource>>) -> Arc<Snapshot> {
+    pub async fn current(self: &Arc<Self>, table: &Arc<Table>) -> Arc<Snapshot> {
         let known = self.known();
-        if known.is_of(&resources) {
+        if known.is_of(table) {
             return known;
         }
-        let (this, again) = (self.clone(), resources.clone());
-        match tokio::task::spawn_blocking(move || this.renew(resources)).await {
+        let (this, table) = (self.clone(), table.clone());
+        match tokio::task::spawn_blocking(move || this.renew(&table)).await {
             Ok(snapshot) => snapshot,
             // Only if making them panicked or the runtime goes down: then what there was is better than nothing.
             Err(error) => {
-                tracing::error!(%error, kinds = again.len(), "the OpenAPI documents could not be made");
+                tracing::error!(%error, "the OpenAPI documents could not be made");
                 known
             }
         }
     }
 
-    /// The v2 document: JSON and protobuf.
-    pub async fn v2(self: &Arc<Self>, snapshot: &Arc<Snapshot>, form: V2) -> Option<Document> {
+    /// The v2 document of the table; none only when the server goes down.
+    pub async fn v2(self: &Arc<Self>, table: &Arc<Table>, form: V2) -> Option<Document> {
+        let snapshot = self.current(table).await;
         let made = match form {
             V2::Json => snapshot.v2.get(),
             V2::Protobuf => snapshot.v2_protobuf.get(),
@@ -130,8 +147,8 @@ impl OpenApi {
         if let Some(document) = made {
             return Some(document.clone());
         }
-        let (this, snapshot) = (self.clone(), snapshot.clone());
-        let made = tokio::task::spawn_blocking(move || this.make_v2(&snapshot, form)).await;
+        let (this, table) = (self.clone(), table.clone());
+        let made = tokio::task::spawn_blocking(move || this.make_v2(&snapshot, &table, form)).await;
         made.inspect_err(|error| tracing::error!(%error, "the OpenAPI v2 document could not be made"))
             .ok()
     }
@@ -141,31 +158,31 @@ impl OpenApi {
     }
 
     /// Makes what is missing. Blocks for as long as that takes: some milliseconds for each group.
-    fn renew(&self, resources: Vec<Arc<Resource>>) -> Arc<Snapshot> {
+    fn renew(&self, table: &Table) -> Arc<Snapshot> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.known();
-        if known.is_of(&resources) {
+        if known.is_of(table) {
             return known;
         }
-        let fresh = Arc::new(Snapshot::after(&known, resources));
+        let fresh = Arc::new(Snapshot::after(&known, table));
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
         fresh
     }
 
-    fn make_v2(&self, snapshot: &Snapshot, form: V2) -> Document {
+    fn make_v2(&self, snapshot: &Snapshot, table: &Table, form: V2) -> Document {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = || v2::document(&rows_of(table.resources()));
+        let json = || Document::json(&value());
+        let protobuf = || {
+            let value = value();
+            Document {
+                bytes: (self.encode)(&value).into(),
+                ..Document::json(&value)
+            }
+        };
         match form {
-            V2::Json => snapshot.v2.get_or_init(|| Document::json(&snapshot.v2_value())).clone(),
-            V2::Protobuf => snapshot
-                .v2_protobuf
-                .get_or_init(|| {
-                    let value = snapshot.v2_value();
-                    Document {
-                        bytes: (self.encode)(&value).into(),
-                        ..Document::json(&value)
-                    }
-                })
-                .clone(),
+            V2::Json => snapshot.v2.get_or_init(json).clone(),
+            V2::Protobuf => snapshot.v2_protobuf.get_or_init(protobuf).clone(),
         }
     }
 }
@@ -180,28 +197,25 @@ pub enum V2 {
 }
 
 impl Snapshot {
-    /// The documents of `resources`; those of groups that have not changed are `known`'s.
-    fn after(known: &Self, resources: Vec<Arc<Resource>>) -> Self {
+    /// The documents of a table; those of groups that have not changed are `known`'s.
+    fn after(known: &Self, table: &Table) -> Self {
         let mut by_place: BTreeMap<String, Vec<Arc<Resource>>> = BTreeMap::new();
-        for resource in &resources {
+        for resource in table.resources() {
             let place = place(&resource.group, &resource.version);
             by_place.entry(place).or_default().push(resource.clone());
         }
         let group = |(place, resources): (String, Vec<Arc<Resource>>)| {
-            let same = known
-                .groups
-                .get(&place)
-                .filter(|group| same(&group.resources, &resources));
+            let same = known.groups.get(&place).filter(|group| group.resources.is(&resources));
             let group = same.cloned().unwrap_or_else(|| Group {
                 document: Document::json(&v3::document(&rows_of(&resources))),
-                resources,
+                resources: Known::new(&resources),
             });
             (place, group)
         };
         let groups: BTreeMap<String, Group> = by_place.into_iter().map(group).collect();
         let index = Document::json(&index(&groups));
         Self {
-            resources,
+            resources: Known::new(table.resources()),
             groups,
             index: Some(index),
             v2: OnceLock::new(),
@@ -209,12 +223,8 @@ impl Snapshot {
         }
     }
 
-    fn is_of(&self, resources: &[Arc<Resource>]) -> bool {
-        self.index.is_some() && same(&self.resources, resources)
-    }
-
-    fn v2_value(&self) -> Value {
-        v2::document(&rows_of(&self.resources))
+    fn is_of(&self, table: &Table) -> bool {
+        self.index.is_some() && self.resources.is(table.resources())
     }
 
     /// `/openapi/v3`: where the documents are.
@@ -239,11 +249,6 @@ fn index(groups: &BTreeMap<String, Group>) -> Value {
         (place.clone(), json!({"serverRelativeURL": url}))
     };
     json!({"paths": groups.iter().map(entry).collect::<Map<_, _>>()})
-}
-
-/// A resource that has not changed is the same row of the table.
-fn same(one: &[Arc<Resource>], other: &[Arc<Resource>]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 fn rows_of(resources: &[Arc<Resource>]) -> Vec<Row> {

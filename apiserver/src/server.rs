@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Chain;
 use crate::authentication::{Identity, MASTERS};
 use crate::cacher::{Cacher, Feed, FeedError};
 use crate::config::Config;
@@ -101,12 +102,13 @@ pub struct Server {
 pub async fn build(config: Config) -> Result<Server, ServerError> {
     let store = storage::open(&config.store).await?;
     let registry = Arc::new(Registry::new());
-    let cacher = Arc::new(Cacher::new(store.clone(), &registry));
-    let feed = Feed::fill(cacher.clone(), registry.clone()).await?;
+    let cacher = Arc::new(Cacher::new(store.clone()));
+    let (feed, _adopt) = Feed::fill(cacher.clone(), registry.clone()).await?;
     let objects = Objects {
         store,
         cacher,
         registry,
+        admission: Arc::new(Chain::standard()),
     };
 
     let listen = |source| ServerError::Listen {
@@ -140,7 +142,7 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
 fn app(config: &Config, objects: Objects) -> Result<Arc<App>, ServerError> {
     let log_store = storage::open_logs(&config.log_dir)?;
     let shutdown = CancellationToken::new();
-    let jobs = CachedJobs::new(objects.cacher.clone(), &objects.registry).ok_or(ServerError::NoJobs)?;
+    let jobs = CachedJobs::new(&objects.registry).ok_or(ServerError::NoJobs)?;
     let jobs: Arc<dyn Jobs> = Arc::new(jobs);
     let authority = Arc::new(JobAuthority::new(jobs.clone()));
     let service = ingest::bounded(ingest_service(log_store.clone(), authority, shutdown.clone()));
@@ -207,7 +209,7 @@ async fn ensure_namespace(objects: &Objects, name: &'static str) -> Result<(), S
     let Some(namespaces) = objects.registry.find("", "v1", "namespaces") else {
         return Ok(());
     };
-    if objects.cached(namespaces, None, name).is_some() {
+    if objects.cached(&namespaces, None, name).is_some() {
         return Ok(());
     }
     let object = json!({ "metadata": { "name": name } });
@@ -216,7 +218,7 @@ async fn ensure_namespace(objects: &Objects, name: &'static str) -> Result<(), S
         duplicates: Vec::new(),
     };
     match objects
-        .create(namespaces, None, submitted, WriteOptions::default())
+        .create(&namespaces, None, submitted, &WriteOptions::server())
         .await
     {
         Ok(_) => Ok(()),

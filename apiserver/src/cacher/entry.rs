@@ -1,13 +1,12 @@
-//! One object as the cache holds it: its JSON encoded once, with the resourceVersion in, and beside it the few things
-//! that selectors ask for. Watchers, lists and gets share the bytes.
+//! One object as the cache holds it: the very bytes that the store has, and beside them the few things that selectors ask
+//! for. The resourceVersion is put in when the object is sent; watchers, lists and gets share the bytes.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
-use crate::registry::Storage;
-use crate::registry::object;
+use crate::registry::{Storage, object};
 
 /// An object at a revision.
 #[derive(Debug)]
@@ -16,28 +15,46 @@ pub struct Entry {
     pub key: Arc<str>,
     /// Its resourceVersion.
     pub revision: u64,
-    /// JSON in the stored version, resourceVersion included.
-    pub encoded: Bytes,
+    stored: Bytes,
     labels: Box<[(Box<str>, Box<str>)]>,
     fields: Box<[Box<str>]>,
-    converted: OnceLock<Bytes>,
+    converted: OnceLock<Box<Converted>>,
 }
+
+/// What the object is in other versions, as far as somebody has asked.
+type Converted = Mutex<Vec<(String, Bytes)>>;
 
 impl Entry {
     /// From what the store holds. A value that is not JSON (nobody here writes such) becomes an entry without labels.
-    pub fn new(storage: &Storage, key: Arc<str>, stored: &[u8], revision: u64) -> Self {
-        let encoded = object::with_revision(&storage.header, stored, revision);
-        let value: Value = serde_json::from_slice(stored).unwrap_or(Value::Null);
+    pub fn new(storage: &Storage, key: Arc<str>, stored: Bytes, revision: u64) -> Self {
+        let value: Value = serde_json::from_slice(&stored).unwrap_or(Value::Null);
+        Self::of(storage, key, stored, &value, revision)
+    }
+
+    /// The same for what was stored before the definition of its kind was what it is now: what it lacks is filled in.
+    pub fn completed(storage: &Storage, key: Arc<str>, stored: Bytes, revision: u64) -> Self {
+        let mut value: Value = serde_json::from_slice(&stored).unwrap_or(Value::Null);
+        let before = value.clone();
+        storage.complete(&mut value);
+        let complete = value == before;
+        let stored = match value.as_object() {
+            Some(object) if !complete => object::encode(&object::header_of(object), object),
+            _ => stored,
+        };
+        Self::of(storage, key, stored, &value, revision)
+    }
+
+    fn of(storage: &Storage, key: Arc<str>, stored: Bytes, value: &Value, revision: u64) -> Self {
         let labels = value.pointer("/metadata/labels").and_then(Value::as_object);
         let labels = labels
             .into_iter()
             .flatten()
             .map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or("").into()));
-        let fields = storage.fields.iter().map(|path| field(&value, path).into());
+        let fields = storage.fields.iter().map(|path| field(value, path).into());
         Self {
             key,
             revision,
-            encoded,
+            stored,
             labels: labels.collect(),
             fields: fields.collect(),
             converted: OnceLock::new(),
@@ -45,15 +62,47 @@ impl Entry {
     }
 
     /// The same object at the revision of its deletion, as DELETED events carry it.
-    pub fn deleted_at(&self, storage: &Storage, revision: u64) -> Self {
+    pub fn at(&self, revision: u64) -> Self {
         Self {
             key: self.key.clone(),
             revision,
-            encoded: object::replace_revision(&storage.header, &self.encoded, revision),
+            stored: self.stored.clone(),
             labels: self.labels.clone(),
             fields: self.fields.clone(),
             converted: OnceLock::new(),
         }
+    }
+
+    /// JSON in the stored version, resourceVersion included.
+    pub fn encoded(&self, storage: &Storage) -> Bytes {
+        object::with_revision(&storage.header, &self.stored, self.revision)
+    }
+
+    /// The same, behind what is there already.
+    pub fn put(&self, out: &mut BytesMut, storage: &Storage) {
+        object::put_with_revision(out, &storage.header, &self.stored, self.revision);
+    }
+
+    /// How many bytes it is, about.
+    pub fn size(&self) -> usize {
+        self.stored.len() + object::REVISION_BYTES
+    }
+
+    /// The object in the stored version, resourceVersion included.
+    pub fn parsed(&self) -> Value {
+        let mut value = serde_json::from_slice(&self.stored).unwrap_or(Value::Null);
+        object::set_revision(&mut value, self.revision);
+        value
+    }
+
+    /// What the store holds: no resourceVersion.
+    pub fn stored(&self) -> &Bytes {
+        &self.stored
+    }
+
+    /// Whether it is stored in the version and kind of a header.
+    pub fn is_stored_as(&self, header: &[u8]) -> bool {
+        self.stored.starts_with(header)
     }
 
     /// The value of a label.
@@ -76,9 +125,21 @@ impl Entry {
         self.key.rsplit_once('/').map_or("", |(namespace, _)| namespace)
     }
 
-    /// The bytes in another version, converted at the first call and kept.
-    pub fn converted(&self, convert: impl FnOnce(&Bytes) -> Bytes) -> &Bytes {
-        self.converted.get_or_init(|| convert(&self.encoded))
+    /// The bytes in another version, if they were asked for before.
+    pub fn converted(&self, api_version: &str) -> Option<Bytes> {
+        let kept = self.converted.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter()
+            .find(|(version, _)| version == api_version)
+            .map(|(_, bytes)| bytes.clone())
+    }
+
+    /// Keeps the bytes in another version for the next who asks.
+    pub fn keep_converted(&self, api_version: String, bytes: Bytes) {
+        let kept = self.converted.get_or_init(Box::default);
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.iter().any(|(version, _)| *version == api_version) {
+            kept.push((api_version, bytes));
+        }
     }
 }
 

@@ -1,19 +1,20 @@
 //! The feed: lists the store once, then follows it for good and applies every batch to the caches. When the history it
 //! needs is gone it lists again, and the watchers with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use breakbulk_store::{At, Error, Event, EventKind, RangeQuery, Revision, WatchBatch};
+use breakbulk_store::{At, Error, Event, EventKind, RangeQuery, Revision, Store, WatchBatch};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Cacher;
 use super::entry::Entry;
 use super::storage::{Applier, Change, ChangeKind};
-use crate::registry::{PREFIX, Registry, Storage, StorageId};
+use crate::registry::{PREFIX, Registry, Storage};
 
 /// Objects read at a time while listing.
 const PAGE: usize = 5_000;
@@ -25,23 +26,57 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[error("cannot read the store to fill the caches")]
 pub struct FeedError(#[from] Error);
 
+/// Adoptions waiting: one task asks for them, and it waits for each.
+const ADOPTIONS: usize = 4;
+
 /// Follows the store.
 pub struct Feed {
     cacher: Arc<Cacher>,
     registry: Arc<Registry>,
     from: Revision,
+    adoptions: mpsc::Receiver<Adoption>,
+    /// Filled, kept up to date, and not in the table yet.
+    adopted: Vec<Arc<Storage>>,
+}
+
+struct Adoption {
+    storage: Arc<Storage>,
+    done: oneshot::Sender<Result<(), Error>>,
+}
+
+/// Asks the feed to fill storages.
+#[derive(Clone)]
+pub struct Adopt(mpsc::Sender<Adoption>);
+
+impl Adopt {
+    /// Fills a storage and keeps it up to date from then on. The registry's table may take it up after this.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the server goes down.
+    pub async fn adopt(&self, storage: Arc<Storage>) -> Result<(), Error> {
+        let gone = || Error::Unavailable {
+            message: "the caches are not kept any more".to_owned(),
+            source: None,
+        };
+        let (done, answer) = oneshot::channel();
+        self.0.send(Adoption { storage, done }).await.map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
 }
 
 impl Feed {
     /// Fills the caches. After this they can be read, and [`Feed::run`] keeps them up to date.
-    pub async fn fill(cacher: Arc<Cacher>, registry: Arc<Registry>) -> Result<Self, FeedError> {
+    pub async fn fill(cacher: Arc<Cacher>, registry: Arc<Registry>) -> Result<(Self, Adopt), FeedError> {
+        let (adopt, adoptions) = mpsc::channel(ADOPTIONS);
         let mut feed = Self {
             cacher,
             registry,
             from: Revision::ZERO,
+            adoptions,
+            adopted: Vec::new(),
         };
         feed.list().await?;
-        Ok(feed)
+        Ok((feed, Adopt(adopt)))
     }
 
     /// Follows the store until it is told to stop.
@@ -69,25 +104,22 @@ impl Feed {
     }
 
     async fn list(&mut self) -> Result<(), Error> {
-        let mut found: Vec<BTreeMap<Arc<str>, Arc<Entry>>> =
-            self.registry.storages().iter().map(|_| BTreeMap::new()).collect();
-        let mut query = RangeQuery::prefix(Bytes::from_static(PREFIX.as_bytes())).limit(PAGE);
-        let revision = loop {
-            let page = self.cacher.store.range(query.clone()).await?;
-            for item in &page.items {
-                if let Some((id, storage, key)) = self.registry.locate(&item.key) {
-                    let key: Arc<str> = key.into();
-                    let entry = Entry::new(storage, key.clone(), &item.value, item.mod_revision.0);
-                    found[id.index()].insert(key, Arc::new(entry));
-                }
+        let table = self.registry.table();
+        let mut found: HashMap<&str, BTreeMap<Arc<str>, Arc<Entry>>> = HashMap::new();
+        let revision = read_all(&*self.cacher.store, PREFIX, |key, value, revision| {
+            if let Some((storage, rest)) = table.locate(key) {
+                let key: Arc<str> = rest.into();
+                let entry = Entry::completed(storage, key.clone(), value, revision);
+                found.entry(&storage.prefix).or_default().insert(key, Arc::new(entry));
             }
-            match page.items.last() {
-                Some(last) if page.more => query = query.after(&last.key).at(At::Exactly(page.revision)),
-                _ => break page.revision,
-            }
-        };
-        for (cache, objects) in self.cacher.caches.iter().zip(found) {
-            cache.reset(objects, revision.0);
+        })
+        .await?;
+        for storage in table.storages() {
+            let objects = found.remove(storage.prefix.as_str()).unwrap_or_default();
+            storage.cache.reset(objects, revision.0);
+        }
+        for storage in self.adopted.clone() {
+            fill_one(&*self.cacher.store, &storage).await?;
         }
         self.from = revision;
         self.cacher.reached.send_replace(revision.0);
@@ -102,34 +134,49 @@ impl Feed {
             Err(error) => return error,
         };
         loop {
-            match watch.next().await {
-                Some(Ok(batch)) => self.apply(&batch),
-                Some(Err(error)) => return error,
-                None => {
-                    return Error::Unavailable {
-                        message: "the watch ended".to_owned(),
-                        source: None,
-                    };
-                }
+            tokio::select! {
+                batch = watch.next() => match batch {
+                    Some(Ok(batch)) => self.apply(&batch),
+                    Some(Err(error)) => return error,
+                    None => {
+                        return Error::Unavailable {
+                            message: "the watch ended".to_owned(),
+                            source: None,
+                        };
+                    }
+                },
+                Some(adoption) = self.adoptions.recv() => self.adopt(adoption).await,
             }
         }
     }
 
+    /// Between two batches: what the storage is filled with may be newer than the last batch, and the changes up to there
+    /// are left out when they come.
+    async fn adopt(&mut self, adoption: Adoption) {
+        let filled = fill_one(&*self.cacher.store, &adoption.storage).await;
+        if filled.is_ok() {
+            self.adopted.retain(|other| other.prefix != adoption.storage.prefix);
+            self.adopted.push(adoption.storage);
+        }
+        // Who asked may have gone; then nobody takes it up, and the next of the same place takes its place.
+        drop(adoption.done.send(filled));
+    }
+
     fn apply(&mut self, batch: &WatchBatch) {
+        let table = self.registry.table();
+        self.adopted
+            .retain(|storage| !table.storages().any(|other| Arc::ptr_eq(other, storage)));
         // Mostly a batch is one event. Several are grouped by storage, so that each is locked and woken once.
-        let mut located: Vec<(StorageId, &Storage, &str, &Event)> = batch
-            .events
-            .iter()
-            .filter_map(|e| {
-                self.registry
-                    .locate(&e.kv.key)
-                    .map(|(id, storage, key)| (id, storage, key, e))
-            })
-            .collect();
-        located.sort_by_key(|(id, ..)| id.index());
-        for group in located.chunk_by(|a, b| a.0 == b.0) {
-            self.cacher.storage(group[0].0).apply(|applier| {
-                for (_, storage, key, event) in group {
+        let mut located: Vec<(&Arc<Storage>, &str, &Event)> = Vec::with_capacity(batch.events.len());
+        for event in &batch.events {
+            located.extend(table.locate(&event.kv.key).map(|(storage, key)| (storage, key, event)));
+            located.extend(adopted_at(&self.adopted, event));
+        }
+        located.sort_by_key(|(storage, ..)| Arc::as_ptr(storage));
+        for group in located.chunk_by(|a, b| Arc::ptr_eq(a.0, b.0)) {
+            let storage = group[0].0;
+            storage.cache.apply(|applier| {
+                for (_, key, event) in group {
                     apply_one(applier, storage, key, event);
                 }
             });
@@ -139,13 +186,53 @@ impl Feed {
     }
 }
 
+fn adopted_at<'a>(
+    adopted: &'a [Arc<Storage>],
+    event: &'a Event,
+) -> impl Iterator<Item = (&'a Arc<Storage>, &'a str, &'a Event)> {
+    let key = std::str::from_utf8(&event.kv.key).unwrap_or("");
+    adopted.iter().filter_map(move |storage| {
+        key.strip_prefix(storage.prefix.as_str())
+            .map(|rest| (storage, rest, event))
+    })
+}
+
+/// Reads everything under a prefix at one revision.
+async fn read_all(store: &dyn Store, prefix: &str, mut take: impl FnMut(&[u8], Bytes, u64)) -> Result<Revision, Error> {
+    let mut query = RangeQuery::prefix(Bytes::copy_from_slice(prefix.as_bytes())).limit(PAGE);
+    loop {
+        let page = store.range(query.clone()).await?;
+        for item in &page.items {
+            take(&item.key, item.value.clone(), item.mod_revision.0);
+        }
+        match page.items.last() {
+            Some(last) if page.more => query = query.after(&last.key).at(At::Exactly(page.revision)),
+            _ => return Ok(page.revision),
+        }
+    }
+}
+
+async fn fill_one(store: &dyn Store, storage: &Storage) -> Result<(), Error> {
+    let mut objects = BTreeMap::new();
+    let revision = read_all(store, &storage.prefix, |key, value, revision| {
+        let key: Arc<str> = std::str::from_utf8(&key[storage.prefix.len()..]).unwrap_or("").into();
+        objects.insert(key.clone(), Arc::new(Entry::completed(storage, key, value, revision)));
+    })
+    .await?;
+    storage.cache.reset(objects, revision.0);
+    Ok(())
+}
+
 fn apply_one(applier: &mut Applier<'_>, storage: &Storage, key: &str, event: &Event) {
-    let previous = applier.current(key);
     let revision = event.kv.mod_revision.0;
+    if applier.has(revision) {
+        return;
+    }
+    let previous = applier.current(key);
     match event.kind {
         EventKind::Put => {
             let key = previous.as_ref().map_or_else(|| key.into(), |p| p.key.clone());
-            let entry = Arc::new(Entry::new(storage, key, &event.kv.value, revision));
+            let entry = Arc::new(Entry::new(storage, key, event.kv.value.clone(), revision));
             applier.push(Change {
                 revision,
                 kind: ChangeKind::Put,
@@ -156,7 +243,7 @@ fn apply_one(applier: &mut Applier<'_>, storage: &Storage, key: &str, event: &Ev
         EventKind::Delete => {
             // What the cache never had, nobody has seen.
             let Some(previous) = previous else { return };
-            let entry = Arc::new(previous.deleted_at(storage, revision));
+            let entry = Arc::new(previous.at(revision));
             applier.push(Change {
                 revision,
                 kind: ChangeKind::Deleted,

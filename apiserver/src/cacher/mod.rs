@@ -5,6 +5,9 @@
 //! store ──watch /registry/──▶ feed ──▶ StorageCache (objects + ring of changes) ──▶ lists, watchers
 //! ```
 //!
+//! Which storages there are is the registry's table, and that may change: a new one is filled by the feed, between two
+//! batches, before anybody can see it.
+//!
 //! It writes nothing. A list that must be current asks the store for its revision and waits here until it is reached.
 
 mod entry;
@@ -18,11 +21,10 @@ use breakbulk_store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::registry::{Registry, StorageId};
 use crate::status::{ApiError, ApiResult};
 
 pub use entry::Entry;
-pub use feed::{Feed, FeedError};
+pub use feed::{Adopt, Feed, FeedError};
 pub use storage::{Batch, Change, ChangeKind, Cursor, Snapshot, StorageCache, TooOld};
 
 /// How long a read waits for a revision before it answers "too large resource version", as upstream does.
@@ -30,27 +32,19 @@ const WAIT: Duration = Duration::from_secs(3);
 /// How often the store is asked again how far it is while somebody waits.
 const NUDGE: Duration = Duration::from_millis(20);
 
-/// The caches of all storages.
+/// How far the caches of all storages are. The caches themselves are each their storage's.
 pub struct Cacher {
     store: Arc<dyn Store>,
-    caches: Vec<StorageCache>,
     reached: watch::Sender<u64>,
 }
 
 impl Cacher {
-    /// Empty caches, one for each storage; [`Feed`] fills them.
-    pub fn new(store: Arc<dyn Store>, registry: &Registry) -> Self {
-        let caches = registry.storages().iter().map(|_| StorageCache::new()).collect();
+    /// Of a store that nothing has been read from yet; [`Feed`] does that.
+    pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
             store,
-            caches,
             reached: watch::Sender::new(0),
         }
-    }
-
-    /// The cache of a storage.
-    pub fn storage(&self, id: StorageId) -> &StorageCache {
-        &self.caches[id.index()]
     }
 
     /// The revision up to which everything has been applied.

@@ -82,6 +82,8 @@ struct State {
     floor: u64,
     /// The revision of the last change.
     applied: u64,
+    /// What it was last filled with holds everything up to here.
+    filled: u64,
 }
 
 /// A watcher's place.
@@ -124,9 +126,29 @@ impl StorageCache {
         state.objects = objects;
         state.floor = revision;
         state.applied = revision;
+        state.filled = revision;
         let next = state.first;
         drop(state);
         self.changed.send_replace(next);
+    }
+
+    /// Forgets everything and ends every watch: another storage has taken this one's place, or its kind is gone.
+    pub fn retire(&self) {
+        self.reset(BTreeMap::new(), u64::MAX);
+    }
+
+    /// How many objects there are, and how many bytes they take.
+    pub fn size(&self) -> (usize, usize) {
+        let state = self.read();
+        (
+            state.objects.len(),
+            state.objects.values().map(|entry| entry.size()).sum(),
+        )
+    }
+
+    /// The revision of its last change.
+    pub fn applied(&self) -> u64 {
+        self.read().applied
     }
 
     /// Applies the changes of whole revisions, in order.
@@ -226,6 +248,11 @@ pub(super) struct Applier<'a> {
 }
 
 impl Applier<'_> {
+    /// Whether a change is in what the cache was filled with.
+    pub(super) fn has(&self, revision: u64) -> bool {
+        revision <= self.state.filled
+    }
+
     /// The object before the change.
     pub(super) fn current(&self, key: &str) -> Option<Arc<Entry>> {
         self.state.objects.get(key).cloned()
@@ -239,11 +266,11 @@ impl Applier<'_> {
             ChangeKind::Deleted => drop(state.objects.remove(&change.entry.key)),
         }
         state.applied = change.revision;
-        state.ring_bytes += change.entry.encoded.len();
+        state.ring_bytes += change.entry.size();
         state.ring.push_back(Arc::new(change));
         while state.ring.len() > RING_CHANGES || (state.ring_bytes > RING_BYTES && state.ring.len() > 1) {
             if let Some(old) = state.ring.pop_front() {
-                state.ring_bytes -= old.entry.encoded.len();
+                state.ring_bytes -= old.entry.size();
                 state.floor = old.revision;
                 state.first += 1;
             }

@@ -1,17 +1,18 @@
 //! Lists: from the cache, at the newest revision unless an older one is asked for; in chunks if wanted, all of one
 //! revision.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use breakbulk_store::{At, Error as StoreError, KeyValue, RangeQuery, Revision, prefix_end};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::query::{ListOptions, Match};
-use super::shapes::{ListHead, bytes_of};
+use super::shapes::ListHead;
 use crate::cacher::Entry;
-use crate::registry::Resource;
+use crate::registry::{Resource, Storage};
 use crate::status::{ApiError, ApiResult};
 
 /// Objects read from the store at a time where a selector drops some.
@@ -28,8 +29,8 @@ struct Token {
 /// A page of a list.
 #[derive(Debug)]
 pub(super) struct Page {
-    /// The objects, encoded in the resource's version.
-    pub(super) items: Vec<Bytes>,
+    /// The objects.
+    pub(super) entries: Vec<Arc<Entry>>,
     /// Its head.
     pub(super) head: ListHead,
 }
@@ -78,7 +79,7 @@ async fn latest(
         Some(revision) => cacher.wait_for(revision).await?,
     };
     let start = start.map(|s| format!("{prefix}{s}"));
-    let snapshot = cacher.storage(resource.storage).list(prefix, start.as_deref(), reached);
+    let snapshot = resource.storage.cache.list(prefix, start.as_deref(), reached);
     let mut entries = snapshot.entries;
     if !options.filter.is_empty() {
         entries.retain(|entry| options.filter.matches(entry));
@@ -94,10 +95,7 @@ async fn latest(
         let last = entries.last().map_or("", |e| &e.key[prefix.len()..]);
         head.continue_token = token(head.revision, last);
     }
-    Ok(Page {
-        items: entries.iter().map(|e| bytes_of(resource, e).clone()).collect(),
-        head,
-    })
+    Ok(Page { entries, head })
 }
 
 /// From the store, at one revision.
@@ -109,7 +107,7 @@ async fn at_revision(
     revision: u64,
     start: &str,
 ) -> ApiResult<Page> {
-    let storage = app.objects.registry.storage(resource.storage);
+    let storage = &resource.storage;
     let whole = format!("{}{prefix}", storage.prefix);
     let limit = if options.limit == 0 { usize::MAX } else { options.limit };
     let mut query = RangeQuery {
@@ -125,7 +123,7 @@ async fn at_revision(
         revision,
         ..ListHead::default()
     };
-    let mut items = Vec::new();
+    let mut entries: Vec<Arc<Entry>> = Vec::new();
     let mut seen = 0;
     loop {
         let page = app
@@ -136,14 +134,14 @@ async fn at_revision(
             .map_err(|e| range_error(e, options, revision, start))?;
         seen += page.items.len();
         for item in &page.items {
-            if items.len() == limit {
+            if entries.len() == limit {
                 break;
             }
-            let entry = entry_of(app, resource, &storage.prefix, item);
+            let entry = entry_of(storage, item);
             if options.filter.matches(&entry) {
-                items.push(bytes_of(resource, &entry).clone());
+                entries.push(Arc::new(entry));
             }
-            if items.len() == limit {
+            if entries.len() == limit {
                 let more = page.more || page.items.last().is_some_and(|last| last.key != item.key);
                 if more {
                     let last = String::from_utf8_lossy(&item.key[whole.len()..]).into_owned();
@@ -152,21 +150,20 @@ async fn at_revision(
             }
         }
         match page.items.last() {
-            Some(last) if page.more && items.len() < limit => query = query.after(&last.key),
+            Some(last) if page.more && entries.len() < limit => query = query.after(&last.key),
             _ => {
                 if !head.continue_token.is_empty() && options.filter.is_empty() {
                     head.remaining = Some(page.count.saturating_sub(seen as u64)).filter(|r| *r > 0);
                 }
-                return Ok(Page { items, head });
+                return Ok(Page { entries, head });
             }
         }
     }
 }
 
-fn entry_of(app: &App, resource: &Resource, prefix: &str, item: &KeyValue) -> Entry {
-    let key = String::from_utf8_lossy(&item.key[prefix.len()..]).into_owned();
-    let storage = app.objects.registry.storage(resource.storage);
-    Entry::new(storage, key.into(), &item.value, item.mod_revision.0)
+fn entry_of(storage: &Storage, item: &KeyValue) -> Entry {
+    let key = String::from_utf8_lossy(&item.key[storage.prefix.len()..]).into_owned();
+    Entry::completed(storage, key.into(), item.value.clone(), item.mod_revision.0)
 }
 
 fn range_error(error: StoreError, options: &ListOptions, revision: u64, start: &str) -> ApiError {

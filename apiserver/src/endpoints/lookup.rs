@@ -1,6 +1,8 @@
 //! What the authorization of nodes asks about jobs, answered from the caches. As old as these may be: a job that was bound
 //! a moment ago may be refused for a moment, and the agent asks again.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::authorization::NodeLookup;
@@ -11,25 +13,21 @@ use crate::registry::objects::Objects;
 const NODE_NAME: usize = 0;
 
 impl Objects {
-    fn jobs(&self) -> Option<&Resource> {
+    fn jobs(&self) -> Option<Arc<Resource>> {
         self.registry
             .find(breakbulk_schemas::GROUP, breakbulk_schemas::VERSION, "jobs")
-            .map(|r| &**r)
     }
 
     /// Whether a job of the node that has not ended fulfils a condition.
     fn any_job(&self, node: &str, namespace: &str, holds: impl Fn(&Value) -> bool) -> bool {
         let Some(jobs) = self.jobs() else { return false };
-        let snapshot = self
-            .cacher
-            .storage(jobs.storage)
-            .list(&format!("{namespace}/"), None, 0);
+        let snapshot = jobs.storage.cache.list(&format!("{namespace}/"), None, 0);
         snapshot
             .entries
             .iter()
             .filter(|entry| entry.field(NODE_NAME) == node)
             .any(|entry| {
-                let job: Value = serde_json::from_slice(&entry.encoded).unwrap_or(Value::Null);
+                let job = entry.parsed();
                 !has_ended(&job) && holds(&job)
             })
     }
@@ -37,17 +35,17 @@ impl Objects {
     fn repository(&self, namespace: &str, name: &str) -> Option<Value> {
         let group = (breakbulk_schemas::GROUP, breakbulk_schemas::VERSION);
         let repositories = self.registry.find(group.0, group.1, "gitrepositories")?;
-        serde_json::from_slice(&self.cached(repositories, Some(namespace), name)?.encoded).ok()
+        Some(self.cached(&repositories, Some(namespace), name)?.parsed())
     }
 }
 
 impl NodeLookup for Objects {
     fn bound_node(&self, namespace: &str, job: &str) -> Option<String> {
-        let entry = self.cached(self.jobs()?, Some(namespace), job)?;
+        let entry = self.cached(&*self.jobs()?, Some(namespace), job)?;
         if !entry.field(NODE_NAME).is_empty() {
             return Some(entry.field(NODE_NAME).to_owned());
         }
-        let job: Value = serde_json::from_slice(&entry.encoded).ok()?;
+        let job = entry.parsed();
         job["status"]["attempts"].as_array()?.last()?["node"]
             .as_str()
             .map(str::to_owned)

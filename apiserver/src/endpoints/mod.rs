@@ -6,6 +6,7 @@
 //! ```
 
 mod body;
+mod edits;
 mod list;
 mod log;
 mod lookup;
@@ -118,7 +119,7 @@ fn audit_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-async fn route(app: &Arc<App>, identity: &Identity, request: Request<Body>) -> ApiResult<Answer> {
+async fn route(app: &Arc<App>, identity: &Arc<Identity>, request: Request<Body>) -> ApiResult<Answer> {
     let (parts, body) = request.into_parts();
     match path::parse(parts.uri.path()) {
         Route::Objects(path) => objects(app, identity, &parts, &path, body).await,
@@ -157,7 +158,7 @@ async fn route(app: &Arc<App>, identity: &Identity, request: Request<Body>) -> A
 
 /// What is not about objects.
 fn document(app: &App, parts: &http::request::Parts, route: Route) -> ApiResult<Answer> {
-    let registry = &app.objects.registry;
+    let table = &*app.objects.registry.table();
     let ok = |value: &serde_json::Value| Ok(respond::json(StatusCode::OK, value));
     let format = negotiate::discovery(&parts.headers);
     match (route, format) {
@@ -172,13 +173,13 @@ fn document(app: &App, parts: &http::request::Parts, route: Route) -> ApiResult<
             metrics(app).into(),
         )),
         (Route::Version, _) => ok(&discovery::version()),
-        (Route::LegacyVersions, Some(format)) => aggregated(&discovery::aggregated_core(registry, format), format),
-        (Route::Groups, Some(format)) => aggregated(&discovery::aggregated_groups(registry, format), format),
-        (Route::LegacyVersions, None) => ok(&discovery::api_versions(registry)),
-        (Route::Groups, None) => ok(&discovery::groups(registry)),
-        (Route::Group(name), _) => ok(&discovery::group(registry, &name).ok_or_else(ApiError::no_such_path)?),
+        (Route::LegacyVersions, Some(format)) => aggregated(&discovery::aggregated_core(table, format), format),
+        (Route::Groups, Some(format)) => aggregated(&discovery::aggregated_groups(table, format), format),
+        (Route::LegacyVersions, None) => ok(&discovery::api_versions(table)),
+        (Route::Groups, None) => ok(&discovery::groups(table)),
+        (Route::Group(name), _) => ok(&discovery::group(table, &name).ok_or_else(ApiError::no_such_path)?),
         (Route::Resources { group, version }, _) => {
-            ok(&discovery::resources(registry, &group, &version).ok_or_else(ApiError::no_such_path)?)
+            ok(&discovery::resources(table, &group, &version).ok_or_else(ApiError::no_such_path)?)
         }
         (Route::OpenApiV2 | Route::OpenApiV3(_) | Route::Objects(_) | Route::Unknown, _) => {
             Err(ApiError::no_such_path())
@@ -204,7 +205,7 @@ fn metrics(app: &App) -> String {
 
 async fn objects(
     app: &Arc<App>,
-    identity: &Identity,
+    identity: &Arc<Identity>,
     parts: &http::request::Parts,
     path: &ObjectPath,
     body: Body,
@@ -224,7 +225,9 @@ async fn objects(
     };
     match verb {
         "watch" => target.watch(resource.clone()).await,
-        "get" if path.subresource.as_deref() == Some("log") && resource.subresources.log => target.log().await,
+        "get" if path.subresource.as_deref() == Some("log") && resource.subresource("log").is_some() => {
+            target.log().await
+        }
         "get" => target.get().await,
         "list" => target.list().await,
         "create" => target.create(body).await,
@@ -242,7 +245,7 @@ fn find(app: &App, path: &ObjectPath) -> ApiResult<Arc<Resource>> {
     if (path.namespace.is_some() && !resource.namespaced) || (cluster_path_to_object && resource.namespaced) {
         return Err(ApiError::no_such_path());
     }
-    Ok(resource.clone())
+    Ok(resource)
 }
 
 fn permit(

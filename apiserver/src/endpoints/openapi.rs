@@ -27,7 +27,7 @@ const KEPT: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// Answers a request for a document.
 pub(super) async fn answer(app: &App, parts: &http::request::Parts, route: &Route) -> ApiResult<Answer> {
-    let snapshot = app.openapi.current(app.objects.registry.resources().to_vec()).await;
+    let table = app.objects.registry.table();
     let failed = || ApiError::internal("the OpenAPI documents could not be made");
     let headers = &parts.headers;
     match route {
@@ -41,12 +41,13 @@ pub(super) async fn answer(app: &App, parts: &http::request::Parts, route: &Rout
             let chosen =
                 negotiate::first_of(headers, &media).ok_or_else(|| ApiError::not_acceptable(&media.join(", ")))?;
             let form = offers[chosen].1;
-            let document = app.openapi.v2(&snapshot, form).await.ok_or_else(failed)?;
+            let document = app.openapi.v2(&table, form).await.ok_or_else(failed)?;
             let media = if form == V2::Json { JSON } else { PROTOBUF };
             Ok(send(&document, media, headers))
         }
         Route::OpenApiV3(place) => {
             negotiate::first_of(headers, &[JSON]).ok_or_else(|| ApiError::not_acceptable(JSON))?;
+            let snapshot = app.openapi.current(&table).await;
             let Some(place) = place else {
                 return Ok(send(snapshot.index().ok_or_else(failed)?, JSON, headers));
             };

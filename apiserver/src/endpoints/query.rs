@@ -1,12 +1,19 @@
 //! The query of a URL, as options. Unknown parameters are ignored, as upstream does; malformed ones are a 400.
 
+use std::sync::Arc;
+
 use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
 
 use super::path::percent_decode;
+use crate::admission::Author;
+use crate::authentication::Identity;
 use crate::registry::Resource;
 use crate::registry::objects::{DeleteOptions, FieldValidation, Persist, Propagation, WriteOptions};
 use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::{ApiError, ApiResult};
+
+/// The longest name of a field manager.
+const MANAGER_CHARS: usize = 128;
 
 /// The parameters of a request, decoded.
 #[derive(Clone, Debug, Default)]
@@ -184,7 +191,7 @@ impl Query {
     }
 
     /// Options of a create, update or patch.
-    pub(super) fn write_options(&self) -> ApiResult<WriteOptions> {
+    pub(super) fn write_options(&self, author: &Arc<Identity>, user_agent: &str) -> ApiResult<WriteOptions> {
         let field_validation = match self.get("fieldValidation") {
             None | Some("" | "Warn") => FieldValidation::Warn,
             Some("Ignore") => FieldValidation::Ignore,
@@ -199,7 +206,35 @@ impl Query {
         Ok(WriteOptions {
             persist: self.persist()?,
             field_validation,
+            author: Author::Client(author.clone()),
+            manager: self.manager(user_agent)?,
         })
+    }
+
+    /// Under which name the written fields are managed: as the client says, or as its program is called
+    /// (`apiserver/pkg/endpoints/handlers/create.go`, `managerOrUserAgent`).
+    fn manager(&self, user_agent: &str) -> ApiResult<String> {
+        let printable = |c: char| !c.is_control() && c != '\u{fffd}';
+        match self.get("fieldManager") {
+            Some(given) if !given.is_empty() => {
+                let path = Path::root("fieldManager");
+                if given.chars().count() > MANAGER_CHARS {
+                    let detail = format!("may not be more than {MANAGER_CHARS} bytes");
+                    let error = FieldError::new(path, ErrorKind::TooLong, detail);
+                    return Err(ApiError::invalid_options("PatchOptions", &[error]));
+                }
+                if !given.chars().all(printable) {
+                    let error = FieldError::invalid(path, given, "should only contain printable characters");
+                    return Err(ApiError::invalid_options("PatchOptions", &[error]));
+                }
+                Ok(given.to_owned())
+            }
+            _ => {
+                let program = user_agent.split('/').next().unwrap_or("");
+                let name: String = program.chars().filter(|c| printable(*c)).take(MANAGER_CHARS).collect();
+                Ok(if name.is_empty() { "unknown".to_owned() } else { name })
+            }
+        }
     }
 
     fn persist(&self) -> ApiResult<Persist> {
@@ -207,10 +242,10 @@ impl Query {
     }
 
     /// Options of a delete, as far as they stand in the query.
-    pub(super) fn delete_options(&self) -> ApiResult<DeleteOptions> {
+    pub(super) fn delete_options(&self, author: &Arc<Identity>, user_agent: &str) -> ApiResult<DeleteOptions> {
         let orphan = self.flag("orphanDependents")?;
         Ok(DeleteOptions {
-            persist: self.persist()?,
+            write: self.write_options(author, user_agent)?,
             propagation: propagation(self.get("propagationPolicy"), orphan)?,
             uid: None,
             resource_version: None,

@@ -1,6 +1,8 @@
 //! Objects in the shape that was asked for: as they are, as rows of a table, or as their metadata. What is asked for
 //! plainly is copied, never parsed.
 
+use std::sync::Arc;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -8,7 +10,6 @@ use serde_json::{Map, Value, json};
 use super::negotiate::Shape;
 use crate::cacher::Entry;
 use crate::registry::Resource;
-use crate::registry::objects::convert_bytes;
 use crate::status::{ApiError, ApiResult};
 
 /// What a row of a table carries beside its cells.
@@ -47,14 +48,6 @@ impl RowObject {
     }
 }
 
-/// The bytes of an entry in a resource's version.
-pub(super) fn bytes_of<'e>(resource: &Resource, entry: &'e Entry) -> &'e Bytes {
-    match resource.conversion {
-        Some(conversion) => entry.converted(|encoded| convert_bytes(encoded, conversion.from_storage)),
-        None => &entry.encoded,
-    }
-}
-
 /// One object.
 pub(super) fn object(resource: &Resource, encoded: Bytes, shape: Shape, rows: RowObject) -> ApiResult<Bytes> {
     match shape {
@@ -84,15 +77,7 @@ pub(super) fn list(
     shape: Shape,
     rows: RowObject,
 ) -> ApiResult<Bytes> {
-    let mut metadata = Map::new();
-    metadata.insert("resourceVersion".to_owned(), json!(head.revision.to_string()));
-    if !head.continue_token.is_empty() {
-        metadata.insert("continue".to_owned(), json!(head.continue_token));
-    }
-    if let Some(remaining) = head.remaining.filter(|r| *r > 0) {
-        metadata.insert("remainingItemCount".to_owned(), json!(remaining));
-    }
-    let metadata = Value::Object(metadata);
+    let metadata = head.metadata();
     match shape {
         Shape::Plain => Ok(join(&resource.list_kind, &resource.api_version(), &metadata, items)),
         Shape::MetadataList => {
@@ -109,12 +94,46 @@ pub(super) fn list(
     }
 }
 
-fn join(kind: &str, api_version: &str, metadata: &Value, items: &[Bytes]) -> Bytes {
-    let head = format!(
+/// A list of objects as they are stored: copied into one answer, never parsed.
+pub(super) fn plain_list(resource: &Resource, entries: &[Arc<Entry>], head: &ListHead) -> Bytes {
+    let head = opening(&resource.list_kind, &resource.api_version(), &head.metadata());
+    let total: usize = entries.iter().map(|entry| entry.size() + 1).sum();
+    let mut out = BytesMut::with_capacity(head.len() + total + 2);
+    out.put_slice(head.as_bytes());
+    for (index, entry) in entries.iter().enumerate() {
+        if index > 0 {
+            out.put_u8(b',');
+        }
+        entry.put(&mut out, &resource.storage);
+    }
+    out.put_slice(b"]}");
+    out.freeze()
+}
+
+impl ListHead {
+    fn metadata(&self) -> Value {
+        let mut metadata = Map::new();
+        metadata.insert("resourceVersion".to_owned(), json!(self.revision.to_string()));
+        if !self.continue_token.is_empty() {
+            metadata.insert("continue".to_owned(), json!(self.continue_token));
+        }
+        if let Some(remaining) = self.remaining.filter(|r| *r > 0) {
+            metadata.insert("remainingItemCount".to_owned(), json!(remaining));
+        }
+        Value::Object(metadata)
+    }
+}
+
+fn opening(kind: &str, api_version: &str, metadata: &Value) -> String {
+    format!(
         "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{metadata},\"items\":[",
         Value::from(kind),
         Value::from(api_version)
-    );
+    )
+}
+
+fn join(kind: &str, api_version: &str, metadata: &Value, items: &[Bytes]) -> Bytes {
+    let head = opening(kind, api_version, metadata);
     let total: usize = items.iter().map(|i| i.len() + 1).sum();
     let mut out = BytesMut::with_capacity(head.len() + total + 2);
     out.put_slice(head.as_bytes());
@@ -183,7 +202,7 @@ fn table(
     definitions: Definitions,
 ) -> Value {
     let now = Timestamp::now();
-    let columns = resource.columns();
+    let columns = &resource.columns;
     let rows: Vec<Value> = objects
         .into_iter()
         .map(|object| {

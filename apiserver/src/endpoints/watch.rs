@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep_until};
 use super::App;
 use super::negotiate::Shape;
 use super::query::{Filter, ListOptions};
-use super::shapes::{Definitions, RowObject, bytes_of, event_object};
+use super::shapes::{Definitions, RowObject, event_object};
 use crate::cacher::{Change, ChangeKind, Cursor, Entry, TooOld};
-use crate::registry::{Resource, object};
+use crate::registry::Resource;
 use crate::status::{ApiError, ApiResult};
 
 /// How often a watcher that wants bookmarks gets one.
@@ -109,7 +109,7 @@ async fn begin(
     options: &ListOptions,
 ) -> ApiResult<Result<Begun, ApiError>> {
     let cacher = &app.objects.cacher;
-    let storage = cacher.storage(resource.storage);
+    let storage = &resource.storage.cache;
     let revision = options.resource_version.filter(|v| *v > 0);
     if options.send_initial_events.unwrap_or(revision.is_none()) {
         let reached = match revision {
@@ -138,28 +138,21 @@ impl Watch {
             return None;
         }
         let mut out = BytesMut::new();
-        self.take_initial(&mut out);
+        self.take_initial(&mut out).await;
         loop {
             if !out.is_empty() {
                 return Some(out.freeze());
             }
             // Read before the ring is: what is drained then is complete up to here.
             let reached = self.app.objects.cacher.reached();
-            match self
-                .app
-                .objects
-                .cacher
-                .clone()
-                .storage(self.resource.storage)
-                .poll(&mut self.cursor)
-            {
+            match self.resource.storage.cache.poll(&mut self.cursor) {
                 Err(TooOld { oldest }) => {
                     self.ended = true;
                     return Some(error_line(&ApiError::expired(self.after, oldest)));
                 }
                 Ok(batch) => {
                     for change in &batch.changes {
-                        self.put_change(&mut out, change);
+                        self.put_change(&mut out, change).await;
                     }
                     if batch.drained {
                         self.after = self.after.max(reached);
@@ -200,10 +193,10 @@ impl Watch {
         true
     }
 
-    fn take_initial(&mut self, out: &mut BytesMut) {
-        while out.len() < CHUNK {
+    async fn take_initial(&mut self, out: &mut BytesMut) {
+        while out.len() < CHUNK && !self.ended {
             match self.initial.pop_front() {
-                Some(entry) => self.put_object(out, "ADDED", &bytes_of(&self.resource.clone(), &entry).clone()),
+                Some(entry) => self.put_object(out, "ADDED", &entry).await,
                 None => break,
             }
         }
@@ -213,7 +206,7 @@ impl Watch {
         }
     }
 
-    fn put_change(&mut self, out: &mut BytesMut, change: &Change) {
+    async fn put_change(&mut self, out: &mut BytesMut, change: &Change) {
         if change.revision <= self.after || !change.entry.key.starts_with(&self.prefix) {
             return;
         }
@@ -223,31 +216,38 @@ impl Watch {
             .as_ref()
             .filter(|previous| self.filter.matches(previous));
         let after = change.kind == ChangeKind::Put && self.filter.matches(&change.entry);
-        let resource = self.resource.clone();
         match (before, after) {
-            (None, true) => self.put_object(out, "ADDED", bytes_of(&resource, &change.entry)),
-            (Some(_), true) => self.put_object(out, "MODIFIED", bytes_of(&resource, &change.entry)),
+            (None, true) => self.put_object(out, "ADDED", &change.entry).await,
+            (Some(_), true) => self.put_object(out, "MODIFIED", &change.entry).await,
             (Some(_), false) if change.kind == ChangeKind::Deleted => {
-                self.put_object(out, "DELETED", bytes_of(&resource, &change.entry));
+                self.put_object(out, "DELETED", &change.entry).await;
             }
             // It has left the selection: for this watcher it is gone, as it was when last seen.
-            (Some(previous), false) => {
-                let storage = self.app.objects.registry.storage(resource.storage);
-                let mut last = object::replace_revision(&storage.header, &previous.encoded, change.revision);
-                if let Some(conversion) = resource.conversion {
-                    last = crate::registry::objects::convert_bytes(&last, conversion.from_storage);
-                }
-                self.put_object(out, "DELETED", &last);
-            }
+            (Some(previous), false) => self.put_object(out, "DELETED", &previous.at(change.revision)).await,
             (None, false) => {}
         }
     }
 
-    fn put_object(&mut self, out: &mut BytesMut, kind: &str, encoded: &Bytes) {
+    async fn put_object(&mut self, out: &mut BytesMut, kind: &str, entry: &Entry) {
+        if self.shape == Shape::Plain && self.resource.conversion.is_none() {
+            out.reserve(entry.size() + 40);
+            open_line(out, kind);
+            entry.put(out, &self.resource.storage);
+            out.put_slice(b"}\n");
+            return;
+        }
+        let encoded = match self.resource.encoded(entry).await {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                self.ended = true;
+                out.put_slice(&error_line(&error));
+                return;
+            }
+        };
         match self.shape {
-            Shape::Plain => put_line(out, kind, encoded),
+            Shape::Plain => put_line(out, kind, &encoded),
             shape => {
-                let shaped = event_object(&self.resource, encoded, shape, self.rows, self.definitions);
+                let shaped = event_object(&self.resource, &encoded, shape, self.rows, self.definitions);
                 self.definitions = Definitions::Left;
                 put_line(out, kind, &shaped);
             }
@@ -280,11 +280,15 @@ impl Watch {
     }
 }
 
-fn put_line(out: &mut BytesMut, kind: &str, object: &[u8]) {
-    out.reserve(object.len() + 40);
+fn open_line(out: &mut BytesMut, kind: &str) {
     out.put_slice(b"{\"type\":\"");
     out.put_slice(kind.as_bytes());
     out.put_slice(b"\",\"object\":");
+}
+
+fn put_line(out: &mut BytesMut, kind: &str, object: &[u8]) {
+    out.reserve(object.len() + 40);
+    open_line(out, kind);
     out.put_slice(object);
     out.put_slice(b"}\n");
 }

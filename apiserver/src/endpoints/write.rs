@@ -4,21 +4,28 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesOrdered;
+use http::header::USER_AGENT;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
+use super::edits::{Patch, Replace, ScaleEdit};
 use super::negotiate::{Format, PatchFormat, Shape};
 use super::query::Query;
 use super::respond::{self, Answer};
-use super::shapes::{self, ListHead, RowObject, bytes_of};
+use super::shapes::{self, ListHead, RowObject};
 use super::{App, ObjectPath, body, list, negotiate, query, watch};
-use crate::admission;
 use crate::authentication::Identity;
 use crate::openapi;
-use crate::patch::{self, PatchError};
-use crate::registry::objects::{DeleteOptions, Deleted, Part, Persist, Submitted, UpdateOptions, Written};
-use crate::registry::{Resource, object};
+use crate::registry::objects::{
+    DeleteOptions, Deleted, Edit, Part, Persist, UpdateOptions, Versioned, WriteOptions, Written,
+};
+use crate::registry::{Resource, Sub, object};
 use crate::status::{ApiError, ApiResult};
+
+/// Objects of a collection that are deleted at the same time: as many as the store writes together.
+const DELETED_AT_ONCE: usize = 64;
 
 /// A request to one resource, past authorization.
 pub(super) struct Target<'a> {
@@ -33,7 +40,7 @@ pub(super) struct Target<'a> {
     /// The headers.
     pub(super) headers: &'a HeaderMap,
     /// Who asks.
-    pub(super) identity: &'a Identity,
+    pub(super) identity: &'a Arc<Identity>,
 }
 
 impl Target<'_> {
@@ -46,11 +53,15 @@ impl Target<'_> {
     }
 
     fn part(&self) -> ApiResult<Part> {
-        match self.path.subresource.as_deref() {
-            None => Ok(Part::Main),
-            Some("status") if self.resource.subresources.status => Ok(Part::Status),
-            Some("finalize") if self.resource.subresources.finalize => Ok(Part::Finalize),
-            Some(_) => Err(ApiError::no_such_path()),
+        let Some(name) = self.path.subresource.as_deref() else {
+            return Ok(Part::Main);
+        };
+        let sub = self.resource.subresource(name).ok_or_else(ApiError::no_such_path)?;
+        match &sub.what {
+            Sub::Status => Ok(Part::Status),
+            Sub::Finalize => Ok(Part::Finalize),
+            Sub::Scale(paths) => Ok(Part::Scale(paths.clone())),
+            Sub::Log | Sub::Other(_) => Err(ApiError::method_not_allowed()),
         }
     }
 
@@ -61,13 +72,23 @@ impl Target<'_> {
         ))
     }
 
+    fn user_agent(&self) -> &str {
+        self.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("")
+    }
+
+    fn write_options(&self) -> ApiResult<WriteOptions> {
+        self.query.write_options(self.identity, self.user_agent())
+    }
+
     async fn answer(&self, code: StatusCode, written: Written) -> ApiResult<Answer> {
         if let Some(object) = &written.gone {
             self.app.forget(self.resource, object, Persist::Store).await;
         }
         let (shape, rows) = self.shape()?;
+        let mut warnings = written.warnings;
+        warnings.extend(self.resource.definition().and_then(|d| d.deprecation.clone()));
         let mut answer = respond::encoded(code, shapes::object(self.resource, written.encoded, shape, rows)?);
-        respond::warn(&mut answer, &written.warnings);
+        respond::warn(&mut answer, &warnings);
         Ok(answer)
     }
 
@@ -76,53 +97,46 @@ impl Target<'_> {
         if self.resource.namespaced && self.namespace().is_none() {
             return Err(ApiError::method_not_allowed());
         }
-        let options = self.query.write_options()?;
+        let options = self.write_options()?;
         self.shape()?;
         let format = negotiate::body_format(self.headers)?;
         let submitted = body::parse(&body::read(request).await?, format)?;
-        if let Some(node) = self.identity.node()
-            && matches!(self.resource.plural.as_str(), "nodes" | "leases")
-            && object::meta(&submitted.object, "name") != node
-        {
-            let why = format!("node {node:?} may only create what bears its own name");
-            return Err(ApiError::forbidden(
-                self.resource.target(object::meta(&submitted.object, "name")),
-                why,
-            ));
-        }
+        self.only_its_own(&submitted.object)?;
         let objects = &self.app.objects;
-        admission::admit_create(objects, self.resource, self.namespace()).await?;
         let written = objects
-            .create(self.resource, self.namespace(), submitted, options)
+            .create(self.resource, self.namespace(), submitted, &options)
             .await?;
         self.answer(StatusCode::CREATED, written).await
+    }
+
+    /// A node creates only what bears its name.
+    fn only_its_own(&self, object: &Value) -> ApiResult<()> {
+        let Some(node) = self.identity.node() else {
+            return Ok(());
+        };
+        let name = object::meta(object, "name");
+        if !matches!(self.resource.plural.as_str(), "nodes" | "leases") || name == node {
+            return Ok(());
+        }
+        let why = format!("node {node:?} may only create what bears its own name");
+        Err(ApiError::forbidden(self.resource.target(name), why))
     }
 
     /// PUT.
     pub(super) async fn replace(&self, request: Body) -> ApiResult<Answer> {
         let part = self.part()?;
-        let write = self.query.write_options()?;
+        let write = self.write_options()?;
         self.shape()?;
         let format = negotiate::body_format(self.headers)?;
         let submitted = body::parse(&body::read(request).await?, format)?;
-        let options = UpdateOptions {
-            part,
-            versioned: true,
-            write,
-        };
-        let change = move |_| Ok(submitted.clone());
-        let written = self
-            .app
-            .objects
-            .update(self.resource, self.namespace(), self.name(), options, &change)
-            .await?;
-        self.answer(StatusCode::OK, written).await
+        let replace = Replace(submitted);
+        self.write(part, Versioned::Required, write, replace).await
     }
 
     /// PATCH.
     pub(super) async fn patch(&self, request: Body) -> ApiResult<Answer> {
         let part = self.part()?;
-        let write = self.query.write_options()?;
+        let write = self.write_options()?;
         self.shape()?;
         let rules = openapi::merge_rules(&self.resource.group, &self.resource.version, &self.resource.kind);
         let format = negotiate::patch_format(self.headers, rules.is_some())?;
@@ -130,34 +144,32 @@ impl Target<'_> {
         if format != PatchFormat::Json && !document.object.is_object() {
             return Err(ApiError::bad_request("a merge patch must be a JSON object"));
         }
-        let (resource, name) = (self.resource, self.name());
-        let change = move |old: Value| {
-            let mut new = old;
-            match (format, rules) {
-                (PatchFormat::Json, _) => patch::json::apply(&mut new, &document.object),
-                (PatchFormat::Strategic, Some(rules)) => patch::strategic::apply(&mut new, &document.object, rules),
-                (PatchFormat::Merge | PatchFormat::Strategic, _) => {
-                    patch::merge::apply(&mut new, &document.object);
-                    Ok(())
-                }
-            }
-            .map_err(patch_error)?;
-            Ok(Submitted {
-                object: new,
-                duplicates: document.duplicates.clone(),
-            })
+        let patch = Patch {
+            format,
+            document,
+            rules,
         };
-        let options = UpdateOptions {
-            part,
-            versioned: false,
-            write,
+        self.write(part, Versioned::Optional, write, patch).await
+    }
+
+    async fn write(&self, part: Part, versioned: Versioned, write: WriteOptions, edit: impl Edit) -> ApiResult<Answer> {
+        let objects = &self.app.objects;
+        let options = UpdateOptions { part, versioned, write };
+        let Part::Scale(paths) = &options.part else {
+            let update = objects.update(self.resource, self.namespace(), self.name(), &options, &edit);
+            return self.answer(StatusCode::OK, update.await?).await;
         };
-        let written = self
-            .app
-            .objects
-            .update(resource, self.namespace(), name, options, &change)
+        let edit = ScaleEdit {
+            paths: paths.clone(),
+            inner: edit,
+        };
+        let written = objects
+            .update(self.resource, self.namespace(), self.name(), &options, &edit)
             .await?;
-        self.answer(StatusCode::OK, written).await
+        let scale = super::edits::scale(paths, &serde_json::from_slice(&written.encoded).unwrap_or(Value::Null));
+        let mut answer = respond::json(StatusCode::OK, &scale);
+        respond::warn(&mut answer, &written.warnings);
+        Ok(answer)
     }
 
     /// DELETE of one object.
@@ -167,49 +179,43 @@ impl Target<'_> {
         }
         let options = self.delete_options(request).await?;
         let (shape, rows) = self.shape()?;
-        let deleted = self
+        let deletion = self
             .app
             .objects
             .delete(self.resource, self.namespace(), self.name(), &options)
             .await?;
-        match deleted {
-            Deleted::Marked(encoded) => Ok(respond::encoded(
-                StatusCode::OK,
-                shapes::object(self.resource, encoded, shape, rows)?,
-            )),
-            Deleted::Gone { object, .. } => {
-                self.app.forget(self.resource, &object, options.persist).await;
-                Ok(respond::json(StatusCode::OK, &success(self.resource, &object)))
+        let mut answer = match deletion.outcome {
+            Deleted::Marked(encoded) => {
+                respond::encoded(StatusCode::OK, shapes::object(self.resource, encoded, shape, rows)?)
             }
-        }
+            Deleted::Gone { object, .. } => {
+                self.app.forget(self.resource, &object, options.write.persist).await;
+                respond::json(StatusCode::OK, &success(self.resource, &object))
+            }
+        };
+        respond::warn(&mut answer, &deletion.remarks.warnings);
+        Ok(answer)
     }
 
     /// DELETE of a collection.
     pub(super) async fn delete_collection(&self, request: Body) -> ApiResult<Answer> {
         let options = self.delete_options(request).await?;
         let selection = self.query.list_options(self.resource)?;
+        let (shape, rows) = self.shape()?;
         let page = list::list(self.app, self.resource, self.namespace(), &selection).await?;
         let mut gone: Vec<Bytes> = Vec::new();
-        for item in &page.items {
-            let object: Value = serde_json::from_slice(item).unwrap_or(Value::Null);
-            let namespace = Some(object::meta(&object, "namespace")).filter(|n| !n.is_empty());
-            match self
-                .app
-                .objects
-                .delete(self.resource, namespace, object::meta(&object, "name"), &options)
-                .await
+        let mut deleting = FuturesOrdered::new();
+        for entry in &page.entries {
+            if deleting.len() == DELETED_AT_ONCE
+                && let Some(deleted) = deleting.next().await
             {
-                Ok(Deleted::Gone { object, encoded }) => {
-                    self.app.forget(self.resource, &object, options.persist).await;
-                    gone.push(encoded);
-                }
-                Ok(Deleted::Marked(encoded)) => gone.push(encoded),
-                // Somebody else was faster, or it has changed: what is wanted is that it goes, and it does or will.
-                Err(error) if matches!(error.code(), 404 | 409) => {}
-                Err(error) => return Err(error),
+                gone.extend(deleted?);
             }
+            deleting.push_back(self.delete_one(entry.namespace(), entry.name(), &options));
         }
-        let (shape, rows) = self.shape()?;
+        while let Some(deleted) = deleting.next().await {
+            gone.extend(deleted?);
+        }
         let head = ListHead {
             revision: page.head.revision,
             ..ListHead::default()
@@ -220,8 +226,24 @@ impl Target<'_> {
         ))
     }
 
+    /// One of a collection; none when somebody else was faster, or it has changed: what is wanted is that it goes, and it
+    /// does or will.
+    async fn delete_one(&self, namespace: &str, name: &str, options: &DeleteOptions) -> ApiResult<Option<Bytes>> {
+        let namespace = Some(namespace).filter(|n| !n.is_empty());
+        let deleted = self.app.objects.delete(self.resource, namespace, name, options).await;
+        match deleted.map(|deletion| deletion.outcome) {
+            Ok(Deleted::Gone { object, encoded }) => {
+                self.app.forget(self.resource, &object, options.write.persist).await;
+                Ok(Some(encoded))
+            }
+            Ok(Deleted::Marked(encoded)) => Ok(Some(encoded)),
+            Err(error) if matches!(error.code(), 404 | 409) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn delete_options(&self, request: Body) -> ApiResult<DeleteOptions> {
-        let mut options = self.query.delete_options()?;
+        let mut options = self.query.delete_options(self.identity, self.user_agent())?;
         let bytes = body::read(request).await?;
         if bytes.is_empty() {
             return Ok(options);
@@ -230,7 +252,7 @@ impl Target<'_> {
         let given = body::parse(&bytes, format)?.object;
         let stages = given["dryRun"].as_array();
         if let Some(stages) = stages {
-            options.persist = query::persist(stages.iter().filter_map(Value::as_str))?;
+            options.write.persist = query::persist(stages.iter().filter_map(Value::as_str))?;
         }
         let policy = query::propagation(given["propagationPolicy"].as_str(), given["orphanDependents"].as_bool())?;
         options.propagation = policy.or(options.propagation);
@@ -241,23 +263,20 @@ impl Target<'_> {
 
     /// GET of one object.
     pub(super) async fn get(&self) -> ApiResult<Answer> {
-        self.part()?;
+        let part = self.part()?;
         let (shape, rows) = self.shape()?;
-        let encoded = match self.query.number("resourceVersion")? {
-            Some(revision) => {
-                let cacher = &self.app.objects.cacher;
-                cacher.wait_for(revision).await?;
-                let entry = self.app.objects.cached(self.resource, self.namespace(), self.name());
-                let entry = entry.ok_or_else(|| ApiError::not_found(self.resource.target(self.name())))?;
-                bytes_of(self.resource, &entry).clone()
-            }
-            None => {
-                self.app
-                    .objects
-                    .get(self.resource, self.namespace(), self.name())
-                    .await?
-            }
+        let objects = &self.app.objects;
+        match self.query.number("resourceVersion")? {
+            Some(revision) => objects.cacher.wait_for(revision).await?,
+            None => objects.cacher.catch_up().await?,
         };
+        let entry = objects.cached(self.resource, self.namespace(), self.name());
+        let entry = entry.ok_or_else(|| ApiError::not_found(self.resource.target(self.name())))?;
+        let encoded = self.resource.encoded(&entry).await?;
+        if let Part::Scale(paths) = &part {
+            let scale = super::edits::scale(paths, &serde_json::from_slice(&encoded).unwrap_or(Value::Null));
+            return Ok(respond::json(StatusCode::OK, &scale));
+        }
         Ok(respond::encoded(
             StatusCode::OK,
             shapes::object(self.resource, encoded, shape, rows)?,
@@ -285,18 +304,16 @@ impl Target<'_> {
             return Err(ApiError::not_acceptable("application/json, application/yaml"));
         }
         let page = list::list(self.app, self.resource, self.namespace(), &options).await?;
-        Ok(respond::encoded(
-            StatusCode::OK,
-            shapes::list(self.resource, &page.items, &page.head, shape, rows)?,
-        ))
-    }
-}
-
-fn patch_error(error: PatchError) -> ApiError {
-    match error {
-        PatchError::Malformed(why) => ApiError::bad_request(why),
-        PatchError::Failed(why) => ApiError::unprocessable(why),
-        PatchError::TooManyOperations { limit, got } => ApiError::too_many_operations(got, limit),
+        let body = if shape == Shape::Plain && self.resource.conversion.is_none() {
+            shapes::plain_list(self.resource, &page.entries, &page.head)
+        } else {
+            let items = self.resource.encoded_all(&page.entries).await?;
+            shapes::list(self.resource, &items, &page.head, shape, rows)?
+        };
+        let mut answer = respond::encoded(StatusCode::OK, body);
+        let deprecation = self.resource.definition().and_then(|d| d.deprecation.clone());
+        respond::warn(&mut answer, deprecation.as_slice());
+        Ok(answer)
     }
 }
 

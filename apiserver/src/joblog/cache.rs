@@ -7,38 +7,36 @@ use breakbulk_schemas::{Job, PipelineRun, labels};
 use tokio::sync::watch;
 
 use super::Jobs;
-use crate::cacher::Cacher;
-use crate::registry::{Registry, StorageId};
+use crate::registry::{Registry, Storage};
 
 /// Reads Jobs and runs from the cache.
 pub struct CachedJobs {
-    cacher: Arc<Cacher>,
-    jobs: StorageId,
-    runs: StorageId,
+    jobs: Arc<Storage>,
+    runs: Arc<Storage>,
 }
 
 impl CachedJobs {
-    /// Over a cacher. `None` when the registry has no Jobs.
-    pub fn new(cacher: Arc<Cacher>, registry: &Registry) -> Option<Self> {
+    /// Of a registry. `None` when it has no Jobs.
+    pub fn new(registry: &Registry) -> Option<Self> {
         let storage = |plural| {
             registry
                 .find(breakbulk_schemas::GROUP, breakbulk_schemas::VERSION, plural)
-                .map(|r| r.storage)
+                .map(|r| r.storage.clone())
         };
         let (jobs, runs) = (storage("jobs")?, storage("pipelineruns")?);
-        Some(Self { cacher, jobs, runs })
+        Some(Self { jobs, runs })
     }
 }
 
 impl Jobs for CachedJobs {
     fn job(&self, namespace: &str, name: &str) -> Option<Arc<Job>> {
-        let entry = self.cacher.storage(self.jobs).get(&format!("{namespace}/{name}"))?;
-        serde_json::from_slice(&entry.encoded).ok().map(Arc::new)
+        let entry = self.jobs.cache.get(&format!("{namespace}/{name}"))?;
+        serde_json::from_slice(entry.stored()).ok().map(Arc::new)
     }
 
     fn of_run(&self, namespace: &str, run: &str) -> Vec<String> {
         let prefix = format!("{namespace}/");
-        let snapshot = self.cacher.storage(self.jobs).list(&prefix, None, 0);
+        let snapshot = self.jobs.cache.list(&prefix, None, 0);
         let of_run = snapshot
             .entries
             .iter()
@@ -49,8 +47,8 @@ impl Jobs for CachedJobs {
     }
 
     fn run_has_ended(&self, namespace: &str, run: &str) -> Option<bool> {
-        let entry = self.cacher.storage(self.runs).get(&format!("{namespace}/{run}"))?;
-        let run: PipelineRun = serde_json::from_slice(&entry.encoded).ok()?;
+        let entry = self.runs.cache.get(&format!("{namespace}/{run}"))?;
+        let run: PipelineRun = serde_json::from_slice(entry.stored()).ok()?;
         Some(
             run.status
                 .is_some_and(|status| truth(&status.conditions, SUCCEEDED) != Truth::Unknown),
@@ -58,10 +56,10 @@ impl Jobs for CachedJobs {
     }
 
     fn job_changes(&self) -> watch::Receiver<u64> {
-        self.cacher.storage(self.jobs).subscribe()
+        self.jobs.cache.subscribe()
     }
 
     fn run_changes(&self) -> watch::Receiver<u64> {
-        self.cacher.storage(self.runs).subscribe()
+        self.runs.cache.subscribe()
     }
 }

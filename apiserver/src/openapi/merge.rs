@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::builtin;
 use super::custom::{Form, below, full};
-use super::rows::raw_schema;
 use crate::patch::strategic::Rules;
 
 const STRATEGY: &str = "x-kubernetes-patch-strategy";
@@ -36,7 +35,9 @@ fn ours() -> &'static BTreeMap<String, Value> {
     OURS.get_or_init(|| {
         let published = |row: breakbulk_schemas::kinds::KindRow| {
             let definition = (row.crd)();
-            let mut schema = full(&raw_schema(&definition)?, Form::V3);
+            let version = definition.spec.versions.into_iter().next()?;
+            let raw = serde_json::to_value(version.schema?.open_api_v3_schema?).ok()?;
+            let mut schema = full(&raw, Form::V3);
             add_strategies(&mut schema);
             Some((definition.spec.names.kind, schema))
         };

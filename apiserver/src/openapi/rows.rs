@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::builtin;
-use crate::registry::{Body, Resource};
+use crate::registry::{Body, Resource, Sub};
 
 /// A thing a client can do; named as discovery names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +17,6 @@ pub(super) enum Verb {
     Delete,
     DeleteCollection,
 }
-
-/// Everything that can be done to objects that are stored.
-const STORED: &[Verb] = &[
-    Verb::List,
-    Verb::Create,
-    Verb::DeleteCollection,
-    Verb::Get,
-    Verb::Update,
-    Verb::Patch,
-    Verb::Delete,
-];
 
 /// Group, version and kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,15 +85,15 @@ impl Row {
             version: resource.version.clone(),
             kind: resource.kind.clone(),
         };
-        let source = match resource.body {
+        let source = match &resource.body {
             Body::Typed(_) => Source::Builtin,
-            Body::Schema(definition) => Source::Custom(raw_schema(&definition())),
+            Body::Schema(definition) => Source::Custom(Some(definition.raw.clone())),
         };
         Self {
             list_kind: resource.list_kind.clone(),
             plural: resource.plural.clone(),
             namespaced: resource.namespaced,
-            verbs: STORED.to_vec(),
+            verbs: verbs(resource.verbs),
             subresources: subresources(resource, &kind),
             selectable: match source {
                 Source::Builtin => Vec::new(),
@@ -133,34 +122,34 @@ impl Row {
     }
 }
 
-/// The `openAPIV3Schema` of a definition's first version.
-pub(super) fn raw_schema(
-    definition: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-) -> Option<Value> {
-    let version = definition.spec.versions.first()?;
-    let schema = version.schema.as_ref()?.open_api_v3_schema.as_ref()?;
-    serde_json::to_value(schema).ok()
+/// What documents tell of the verbs of discovery: to watch is a way to list.
+fn verbs(names: &[&str]) -> Vec<Verb> {
+    let verb = |name: &&str| match *name {
+        "get" => Some(Verb::Get),
+        "list" => Some(Verb::List),
+        "create" => Some(Verb::Create),
+        "update" => Some(Verb::Update),
+        "patch" => Some(Verb::Patch),
+        "delete" => Some(Verb::Delete),
+        "deletecollection" => Some(Verb::DeleteCollection),
+        _ => None,
+    };
+    names.iter().filter_map(verb).collect()
 }
 
 fn subresources(resource: &Resource, kind: &Kind) -> Vec<Subresource> {
-    let object = |name: &str, verbs: &[Verb]| Subresource {
-        name: name.to_owned(),
-        verbs: verbs.to_vec(),
-        kind: Some(kind.clone()),
+    let one = |sub: &crate::registry::Subresource| Subresource {
+        name: sub.what.name().to_owned(),
+        verbs: verbs(sub.verbs),
+        kind: match (&sub.what, sub.kind) {
+            (Sub::Log, _) => None,
+            (_, None) => Some(kind.clone()),
+            (_, Some(own)) => Some(Kind {
+                group: own.group.to_owned(),
+                version: own.version.to_owned(),
+                kind: own.kind.to_owned(),
+            }),
+        },
     };
-    let mut found = Vec::new();
-    if resource.subresources.status {
-        found.push(object("status", &[Verb::Get, Verb::Update, Verb::Patch]));
-    }
-    if resource.subresources.finalize {
-        found.push(object("finalize", &[Verb::Update]));
-    }
-    if resource.subresources.log {
-        found.push(Subresource {
-            name: "log".to_owned(),
-            verbs: vec![Verb::Get],
-            kind: None,
-        });
-    }
-    found
+    resource.subresources.iter().map(one).collect()
 }

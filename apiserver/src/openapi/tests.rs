@@ -10,7 +10,11 @@ use super::*;
 use crate::registry::Registry;
 
 fn snapshot() -> Snapshot {
-    Snapshot::after(&Snapshot::default(), Registry::new().resources().to_vec())
+    Snapshot::after(&Snapshot::default(), &Registry::new().table())
+}
+
+fn v2_value() -> Value {
+    v2::document(&rows_of(Registry::new().table().resources()))
 }
 
 fn parsed(place: &str) -> Value {
@@ -24,7 +28,7 @@ fn all() -> Vec<(String, Value)> {
         (place.clone(), value)
     };
     let mut documents: Vec<_> = snapshot.groups.iter().map(parse).collect();
-    documents.push(("v2".to_owned(), snapshot.v2_value()));
+    documents.push(("v2".to_owned(), v2_value()));
     documents
 }
 
@@ -109,9 +113,9 @@ fn every_patch_lists_what_clients_look_for() {
 
 #[test]
 fn every_resource_has_its_paths_and_operation_ids_are_unique() {
-    let v2 = snapshot().v2_value();
+    let v2 = v2_value();
     let registry = Registry::new();
-    for resource in registry.resources() {
+    for resource in registry.table().resources() {
         let root = if resource.group.is_empty() {
             "/api/v1".to_owned()
         } else {
@@ -197,12 +201,14 @@ fn the_index_names_every_document_with_its_hash() {
 
 #[test]
 fn only_what_changed_is_made_anew() {
-    let resources = Registry::new().resources().to_vec();
-    let before = Snapshot::after(&Snapshot::default(), resources.clone());
-    let gone: Vec<_> = resources.into_iter().filter(|r| r.plural != "leases").collect();
-    assert!(!before.is_of(&gone));
-    let after = Snapshot::after(&before, gone.clone());
-    assert!(after.is_of(&gone));
+    let registry = Registry::new();
+    let before = Snapshot::after(&Snapshot::default(), &registry.table());
+    let resources = registry.table().resources().to_vec();
+    registry.replace(resources.into_iter().filter(|r| r.plural != "leases").collect());
+    let table = registry.table();
+    assert!(!before.is_of(&table));
+    let after = Snapshot::after(&before, &table);
+    assert!(after.is_of(&table));
     assert!(after.document("apis/coordination.k8s.io/v1").is_none());
     assert_ne!(before.index().unwrap().hash, after.index().unwrap().hash);
     let (old, new) = (before.document("api/v1").unwrap(), after.document("api/v1").unwrap());
@@ -212,24 +218,25 @@ fn only_what_changed_is_made_anew() {
 
 #[tokio::test]
 async fn documents_are_made_once_for_all_who_ask_at_the_same_time() {
-    let api = Arc::new(OpenApi::new(Some(|value| value["swagger"].to_string().into_bytes())));
-    let resources = Registry::new().resources().to_vec();
+    let encode: Encode = |value| value["swagger"].to_string().into_bytes();
+    let api = Arc::new(OpenApi::new(Some(encode)));
+    let table = Registry::new().table();
     let ask = || {
-        let (api, resources) = (api.clone(), resources.clone());
-        tokio::spawn(async move { api.current(resources).await })
+        let (api, table) = (api.clone(), table.clone());
+        tokio::spawn(async move { api.current(&table).await })
     };
     let (one, two) = (ask(), ask());
     let (one, two) = (one.await.unwrap(), two.await.unwrap());
     assert!(Arc::ptr_eq(&one, &two));
-    let json = api.v2(&one, V2::Json).await.unwrap();
-    let protobuf = api.v2(&one, V2::Protobuf).await.unwrap();
+    let json = api.v2(&table, V2::Json).await.unwrap();
+    let protobuf = api.v2(&table, V2::Protobuf).await.unwrap();
     assert_eq!(protobuf.bytes, "\"2.0\"");
     assert_eq!(json.hash, protobuf.hash);
 }
 
 #[test]
 fn v2_says_types_as_old_clients_know_them() {
-    let v2 = snapshot().v2_value();
+    let v2 = v2_value();
     let definitions = &v2["definitions"];
     let quantity = &definitions["io.k8s.apimachinery.pkg.api.resource.Quantity"];
     assert_eq!((&quantity["type"], quantity.get("oneOf")), (&json!("string"), None));

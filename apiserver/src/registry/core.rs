@@ -1,6 +1,6 @@
 //! Rows of Kubernetes' own kinds: what a control plane without containers uses of them. Types are k8s-openapi's.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, ResourceQuota, Secret, ServiceAccount};
@@ -10,8 +10,23 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::resource::{Body, Conversion, NameRule, Resource, Rules, Selectable, Storage, StorageId, Subresources};
+use super::conversion::{Conversion, Native};
+use super::resource::{Body, Generation, NameRule, Resource, Rules, Selectable, Storage, Subresource};
 use super::{events, object, rules};
+use crate::cacher::StorageCache;
+use crate::table::Columns;
+
+/// What can be done with objects that are stored.
+pub(super) const ALL_VERBS: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 /// A row before it has a place.
 struct Row {
@@ -19,29 +34,18 @@ struct Row {
     kind: &'static str,
     plural: &'static str,
     short_names: &'static [&'static str],
+    categories: &'static [&'static str],
     namespaced: bool,
-    subresources: Subresources,
+    subresources: &'static [Subresource],
     names: NameRule,
     fields: &'static [&'static str],
     typed: fn(Value) -> Result<Value, String>,
     rules: Rules,
+    generation: Generation,
 }
 
-const NONE: Subresources = Subresources {
-    status: false,
-    finalize: false,
-    log: false,
-};
-const STATUS: Subresources = Subresources {
-    status: true,
-    finalize: false,
-    log: false,
-};
-const NAMESPACE: Subresources = Subresources {
-    status: true,
-    finalize: true,
-    log: false,
-};
+const STATUS: &[Subresource] = &[Subresource::STATUS];
+const NAMESPACE: &[Subresource] = &[Subresource::STATUS, Subresource::FINALIZE];
 const PLAIN: Rules = Rules {
     validate: |_, _| Vec::new(),
     prepare: |_, _| {},
@@ -64,11 +68,13 @@ const fn plain(group: &'static str, names: Names, namespaced: bool, typed: fn(Va
         plural: names.1,
         short_names: names.2,
         namespaced,
-        subresources: NONE,
+        subresources: &[],
         names: NameRule::Subdomain,
         fields: &[],
         typed,
         rules: PLAIN,
+        generation: Generation::None,
+        categories: &[],
     }
 }
 
@@ -137,57 +143,65 @@ fn other_groups() -> Vec<Row> {
     ]
 }
 
-/// All rows with their storages, from place `next` on.
-pub(super) fn rows(next: usize) -> (Vec<Resource>, Vec<Storage>) {
+/// All rows.
+pub(super) fn rows() -> Vec<Resource> {
     let mut resources = Vec::new();
-    let mut storages = Vec::new();
     for row in core_group().into_iter().chain(other_groups()) {
-        let id = StorageId::new(next + storages.len());
-        let resource = resource(&row, id);
-        storages.push(Storage {
-            prefix: format!("{}{}/", super::PREFIX, row.plural),
-            header: object::header(&resource.api_version(), row.kind),
-            fields: row
-                .fields
-                .iter()
-                .map(|f| f.split('.').map(str::to_owned).collect())
-                .collect(),
-        });
+        let resource = resource(&row, storage(&row));
         if row.kind == "Event" {
-            resources.push(second_events(resource_of_events(&row, id)));
+            let events = Resource {
+                group: "events.k8s.io".to_owned(),
+                ..self::resource(&row, resource.storage.clone())
+            };
+            resources.push(second_events(events));
         }
         resources.push(resource);
     }
-    (resources, storages)
+    resources
 }
 
-fn resource_of_events(row: &Row, id: StorageId) -> Resource {
-    Resource {
-        group: "events.k8s.io".to_owned(),
-        ..resource(row, id)
+fn api_version(row: &Row) -> String {
+    if row.group.is_empty() {
+        "v1".to_owned()
+    } else {
+        format!("{}/v1", row.group)
     }
+}
+
+fn storage(row: &Row) -> Arc<Storage> {
+    let path = |field: &&str| field.split('.').map(str::to_owned).collect();
+    Arc::new(Storage {
+        prefix: format!("{}{}/", super::PREFIX, row.plural),
+        header: object::header(&api_version(row), row.kind),
+        api_version: api_version(row),
+        fields: row.fields.iter().map(path).collect(),
+        schema: None,
+        raw_schema: String::new(),
+        cache: StorageCache::new(),
+    })
+}
+
+fn selectable(labels: &[&str]) -> Vec<Selectable> {
+    let one = |(index, label): (usize, &&str)| Selectable {
+        label: (*label).to_owned(),
+        index,
+    };
+    labels.iter().enumerate().map(one).collect()
 }
 
 /// Events again, as `events.k8s.io/v1` spells them.
 fn second_events(resource: Resource) -> Resource {
-    let selectable = events::NEW_FIELDS.iter().enumerate();
     Resource {
-        selectable: selectable
-            .map(|(index, label)| Selectable {
-                label: (*label).to_owned(),
-                index,
-            })
-            .collect(),
-        conversion: Some(Conversion {
+        selectable: selectable(&events::NEW_FIELDS),
+        conversion: Some(Conversion::Native(Native {
             to_storage: events::to_core,
             from_storage: events::from_core,
-        }),
+        })),
         ..resource
     }
 }
 
-fn resource(row: &Row, storage: StorageId) -> Resource {
-    let selectable = row.fields.iter().enumerate();
+fn resource(row: &Row, storage: Arc<Storage>) -> Resource {
     Resource {
         group: row.group.to_owned(),
         version: "v1".to_owned(),
@@ -196,21 +210,17 @@ fn resource(row: &Row, storage: StorageId) -> Resource {
         plural: row.plural.to_owned(),
         singular: row.kind.to_lowercase(),
         short_names: row.short_names.iter().map(|s| (*s).to_owned()).collect(),
-        categories: Vec::new(),
+        categories: row.categories.iter().map(|s| (*s).to_owned()).collect(),
         namespaced: row.namespaced,
-        subresources: row.subresources,
+        subresources: row.subresources.to_vec(),
+        verbs: ALL_VERBS,
         storage,
-        selectable: selectable
-            .map(|(index, label)| Selectable {
-                label: (*label).to_owned(),
-                index,
-            })
-            .collect(),
+        selectable: selectable(row.fields),
         names: row.names,
         body: Body::Typed(row.typed),
         rules: row.rules,
+        generation: row.generation,
         conversion: None,
-        schema: OnceLock::new(),
-        columns: OnceLock::new(),
+        columns: Arc::new(Columns::core(row.kind)),
     }
 }

@@ -94,7 +94,7 @@ mod tests {
             "a": {"run": "x", "needs": ["zzz"], "timeout": "soon"},
             "b": {"run": "x", "if": "1 +", "needs": [7]},
         }}});
-        let errors: Vec<String> = all(pipelines, &object, None).iter().map(ToString::to_string).collect();
+        let errors: Vec<String> = all(&pipelines, &object, None).iter().map(ToString::to_string).collect();
         let count = |part: &str| errors.iter().filter(|error| error.starts_with(part)).count();
         for place in [
             "spec.jobs.a.timeout",

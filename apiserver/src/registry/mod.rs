@@ -1,6 +1,10 @@
 //! The registry: the table of resources, where their objects are kept, and the one path by which all of them are
 //! written. HTTP is above it, the cacher and the store below.
+//!
+//! The table changes while the server runs: CustomResourceDefinitions add rows and take them away. Whoever reads it holds
+//! one [`Table`] for as long as it works on a request; a new one takes its place as a whole.
 
+pub mod conversion;
 mod core;
 mod custom;
 mod events;
@@ -12,43 +16,95 @@ mod resource;
 mod rules;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-pub use resource::{Body, Conversion, NameRule, Resource, Rules, Selectable, Storage, StorageId, Subresources};
+use tokio::sync::watch;
+
+pub use custom::{DefinitionError, Rows, rows as definition_rows};
+pub use resource::{
+    Body, Definition, Generation, NameRule, Resource, Rules, ScalePaths, Selectable, Storage, Sub, SubKind, Subresource,
+};
 
 /// Every key begins so.
 pub const PREFIX: &str = "/registry/";
 
-/// The table.
+/// The table, as it is now.
 pub struct Registry {
+    table: RwLock<Arc<Table>>,
+    generation: watch::Sender<u64>,
+}
+
+/// The table at one moment.
+#[derive(Default)]
+pub struct Table {
+    generation: u64,
     resources: Vec<Arc<Resource>>,
-    storages: Vec<Storage>,
-    by_prefix: HashMap<String, StorageId>,
+    by_plural: HashMap<String, Vec<Arc<Resource>>>,
+    by_prefix: HashMap<String, Arc<Storage>>,
 }
 
 impl Registry {
     /// Our own kinds and Kubernetes'.
     pub fn new() -> Self {
-        let mut resources = Vec::new();
-        let mut storages = Vec::new();
+        let mut resources: Vec<Arc<Resource>> = Vec::new();
         for row in breakbulk_schemas::kinds::all() {
-            let (resource, storage) = custom::row(&row, StorageId::new(storages.len()));
-            resources.push(resource);
-            storages.push(storage);
+            let rows = custom::own(&row).expect("the kinds of this server have definitions that it accepts");
+            resources.extend(rows.resources);
         }
-        let (core_resources, core_storages) = core::rows(storages.len());
-        resources.extend(core_resources);
-        storages.extend(core_storages);
-        let by_prefix = storages
-            .iter()
-            .enumerate()
-            .map(|(i, s)| (s.prefix.clone(), StorageId::new(i)))
-            .collect();
+        resources.extend(core::rows().into_iter().map(Arc::new));
         Self {
-            resources: resources.into_iter().map(Arc::new).collect(),
-            storages,
+            table: RwLock::new(Arc::new(Table::new(0, resources))),
+            generation: watch::Sender::new(0),
+        }
+    }
+
+    /// The table as it is now.
+    pub fn table(&self) -> Arc<Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The resource of a path.
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
+        self.table().find(group, version, plural).cloned()
+    }
+
+    /// Puts a table with other rows in the place of today's. One task does: the one that follows the definitions.
+    pub fn replace(&self, resources: Vec<Arc<Resource>>) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let generation = table.generation + 1;
+        *table = Arc::new(Table::new(generation, resources));
+        drop(table);
+        self.generation.send_replace(generation);
+    }
+
+    /// Ticks when the table changes.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+}
+
+impl Table {
+    fn new(generation: u64, resources: Vec<Arc<Resource>>) -> Self {
+        let mut by_plural: HashMap<String, Vec<Arc<Resource>>> = HashMap::new();
+        let mut by_prefix = HashMap::new();
+        for resource in &resources {
+            by_plural
+                .entry(resource.plural.clone())
+                .or_default()
+                .push(resource.clone());
+            by_prefix.insert(resource.storage.prefix.clone(), resource.storage.clone());
+        }
+        Self {
+            generation,
+            resources,
+            by_plural,
             by_prefix,
         }
+    }
+
+    /// How many tables there were before this one.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// All resources.
@@ -56,31 +112,26 @@ impl Registry {
         &self.resources
     }
 
-    /// All storages, in the order of their ids.
-    pub fn storages(&self) -> &[Storage] {
-        &self.storages
-    }
-
-    /// One storage.
-    pub fn storage(&self, id: StorageId) -> &Storage {
-        &self.storages[id.index()]
+    /// All storages, each once.
+    pub fn storages(&self) -> impl Iterator<Item = &Arc<Storage>> {
+        self.by_prefix.values()
     }
 
     /// The resource of a path.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.resources
-            .iter()
-            .find(|r| r.plural == plural && r.group == group && r.version == version)
+        let of_name = self.by_plural.get(plural)?;
+        of_name.iter().find(|r| r.group == group && r.version == version)
     }
 
     /// The storage that a key belongs to, and what is left of the key: `namespace/name` or `name`.
-    pub fn locate<'k>(&self, key: &'k [u8]) -> Option<(StorageId, &Storage, &'k str)> {
+    pub fn locate<'k>(&self, key: &'k [u8]) -> Option<(&Arc<Storage>, &'k str)> {
         let key = std::str::from_utf8(key).ok()?;
         let mut slashes = key.match_indices('/').map(|(at, _)| at + 1).skip(2);
         let (one, two) = (slashes.next()?, slashes.next());
-        let id = self.by_prefix.get(&key[..one]).map(|id| (*id, one));
-        let id = id.or_else(|| two.and_then(|two| self.by_prefix.get(&key[..two]).map(|id| (*id, two))));
-        id.map(|(id, end)| (id, self.storage(id), &key[end..]))
+        // A group's kinds stand one level deeper, and a core kind may have a group's name.
+        let found = two.and_then(|two| self.by_prefix.get(&key[..two]).map(|storage| (storage, two)));
+        let found = found.or_else(|| self.by_prefix.get(&key[..one]).map(|storage| (storage, one)));
+        found.map(|(storage, end)| (storage, &key[end..]))
     }
 }
 
@@ -97,25 +148,29 @@ mod tests {
     #[test]
     fn a_key_is_located_in_its_storage() {
         let registry = Registry::new();
-        let (id, storage, rest) = registry.locate(b"/registry/breakbulk.dev/jobs/default/a").unwrap();
+        let table = registry.table();
+        let (storage, rest) = table.locate(b"/registry/breakbulk.dev/jobs/default/a").unwrap();
         assert_eq!(
             (storage.prefix.as_str(), rest),
             ("/registry/breakbulk.dev/jobs/", "default/a")
         );
-        assert_eq!(registry.find("breakbulk.dev", "v1", "jobs").unwrap().storage, id);
-        let (_, storage, rest) = registry.locate(b"/registry/nodes/n1").unwrap();
+        assert!(Arc::ptr_eq(
+            &registry.find("breakbulk.dev", "v1", "jobs").unwrap().storage,
+            storage
+        ));
+        let (storage, rest) = table.locate(b"/registry/nodes/n1").unwrap();
         assert_eq!((storage.prefix.as_str(), rest), ("/registry/nodes/", "n1"));
-        assert!(registry.locate(b"/registry/unknown/a").is_none());
-        assert!(registry.locate(b"").is_none());
+        assert!(table.locate(b"/registry/unknown/a").is_none());
+        assert!(table.locate(b"").is_none());
     }
 
     #[test]
     fn both_groups_of_events_share_one_storage() {
         let registry = Registry::new();
         let (old, new) = (
-            registry.find("", "v1", "events"),
-            registry.find("events.k8s.io", "v1", "events"),
+            registry.find("", "v1", "events").unwrap(),
+            registry.find("events.k8s.io", "v1", "events").unwrap(),
         );
-        assert_eq!(old.unwrap().storage, new.unwrap().storage);
+        assert!(Arc::ptr_eq(&old.storage, &new.storage));
     }
 }

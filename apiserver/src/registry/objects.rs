@@ -14,11 +14,12 @@ use serde_json::Value;
 
 use super::resource::{Body, Resource};
 use super::{Registry, metadata, mistakes, object};
+use crate::admission::{Author, Chain, Operation, Remarks, Request};
 use crate::cacher::{Cacher, Entry};
 use crate::status::{ApiError, ApiResult};
 
-pub use delete::{DeleteOptions, Deleted, Propagation};
-pub use update::{Part, UpdateOptions};
+pub use delete::{DeleteOptions, Deleted, Deletion, Propagation};
+pub use update::{Change, Edit, Part, UpdateOptions, Versioned};
 
 /// How often a write that names no revision starts over when others are faster. Upstream tries five patches; a CAS that
 /// fails this often means something spins.
@@ -47,12 +48,28 @@ pub enum Persist {
 }
 
 /// How a write is done.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct WriteOptions {
     /// Whether it is kept.
     pub persist: Persist,
     /// What about unknown fields.
     pub field_validation: FieldValidation,
+    /// Who writes.
+    pub author: Author,
+    /// The name under which the written fields are managed.
+    pub manager: String,
+}
+
+impl WriteOptions {
+    /// What the server writes by itself.
+    pub fn server() -> Self {
+        Self {
+            persist: Persist::Store,
+            field_validation: FieldValidation::Ignore,
+            author: Author::Server,
+            manager: "bulk-apiserver".to_owned(),
+        }
+    }
 }
 
 /// A body from a client.
@@ -71,9 +88,22 @@ pub struct Written {
     pub encoded: Bytes,
     /// Texts for `Warning` headers.
     pub warnings: Vec<String>,
+    /// What admission has to say to the audit log.
+    pub annotations: std::collections::BTreeMap<String, String>,
     /// The object as it was last, when this write was the one that let it go: the last finalizer of an object that is
     /// being deleted.
     pub gone: Option<Box<Value>>,
+}
+
+impl Written {
+    fn kept(encoded: Bytes, remarks: Remarks) -> Self {
+        Self {
+            encoded,
+            warnings: remarks.warnings,
+            annotations: remarks.annotations,
+            gone: None,
+        }
+    }
 }
 
 /// Access to all objects.
@@ -85,19 +115,35 @@ pub struct Objects {
     pub cacher: Arc<Cacher>,
     /// The table.
     pub registry: Arc<Registry>,
+    /// The steps of admission.
+    pub admission: Arc<Chain>,
 }
 
 impl Objects {
     /// The key in the store.
     pub(crate) fn key(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> Bytes {
-        let prefix = &self.registry.storage(resource.storage).prefix;
-        format!("{prefix}{}", resource.key(namespace, name)).into()
+        format!("{}{}", resource.storage.prefix, resource.key(namespace, name)).into()
     }
 
-    /// One object as it is now, encoded.
+    /// One object as it is now, encoded. It is read from memory, after that has caught up with the store.
+    ///
+    /// # Errors
+    /// 404, and what keeps the store from being asked.
     pub async fn get(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> ApiResult<Bytes> {
-        let found = self.read(resource, namespace, name).await?;
-        Ok(self.encoded(resource, &found.value, found.mod_revision.0))
+        self.cacher.catch_up().await?;
+        let entry = self.cached(resource, namespace, name);
+        resource
+            .encoded(&*entry.ok_or_else(|| ApiError::not_found(resource.target(name)))?)
+            .await
+    }
+
+    /// The same, parsed.
+    ///
+    /// # Errors
+    /// As [`Objects::get`].
+    pub async fn get_value(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> ApiResult<Value> {
+        let encoded = self.get(resource, namespace, name).await?;
+        serde_json::from_slice(&encoded).map_err(|_| ApiError::internal("a stored object cannot be read"))
     }
 
     async fn read(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> ApiResult<KeyValue> {
@@ -107,35 +153,112 @@ impl Objects {
 
     /// One object from the cache, as old as that may be.
     pub fn cached(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> Option<Arc<Entry>> {
-        self.cacher
-            .storage(resource.storage)
-            .get(&resource.key(namespace, name))
+        resource.storage.cache.get(&resource.key(namespace, name))
     }
 
-    /// Stored bytes as a client of this resource sees them.
-    pub(crate) fn encoded(&self, resource: &Resource, stored: &[u8], revision: u64) -> Bytes {
-        let encoded = object::with_revision(&self.registry.storage(resource.storage).header, stored, revision);
-        match resource.conversion {
-            Some(conversion) => convert_bytes(&encoded, conversion.from_storage),
-            None => encoded,
-        }
-    }
-
-    fn encode(&self, resource: &Resource, value: &Value) -> Bytes {
+    /// An object of the resource's version as the store is to hold it.
+    async fn stored(&self, resource: &Resource, object: &Value) -> ApiResult<Bytes> {
         let empty = serde_json::Map::new();
-        object::encode(
-            &self.registry.storage(resource.storage).header,
-            value.as_object().unwrap_or(&empty),
-        )
+        if resource.conversion.is_none() {
+            return Ok(object::encode(
+                &resource.storage.header,
+                object.as_object().unwrap_or(&empty),
+            ));
+        }
+        let object = resource.to_storage(object.clone()).await?;
+        Ok(object::encode(
+            &resource.storage.header,
+            object.as_object().unwrap_or(&empty),
+        ))
+    }
+
+    /// What the store holds, in the resource's version.
+    async fn outside(&self, resource: &Resource, found: &KeyValue) -> ApiResult<Value> {
+        let mut object = parse(found)?;
+        resource.storage.complete(&mut object);
+        resource.from_storage(object).await
+    }
+
+    /// Lets admission change the object, and brings it into shape again if it did.
+    async fn mutated(
+        &self,
+        options: &WriteOptions,
+        request: Subject<'_>,
+        new: &mut Value,
+        remarks: &mut Remarks,
+    ) -> ApiResult<()> {
+        let Author::Client(identity) = &options.author else {
+            return Ok(());
+        };
+        let before = new.clone();
+        let asked = request.asked(identity, options, Some(&before));
+        self.admission.mutate(self, &asked, new, remarks).await?;
+        if *new != before {
+            shape(request.resource, new, &[], FieldValidation::Ignore)?;
+        }
+        Ok(())
+    }
+
+    /// Asks admission about the complete object; none when it goes.
+    async fn admitted(
+        &self,
+        options: &WriteOptions,
+        request: Subject<'_>,
+        new: Option<&Value>,
+        remarks: &mut Remarks,
+    ) -> ApiResult<()> {
+        let Author::Client(identity) = &options.author else {
+            return Ok(());
+        };
+        let asked = request.asked(identity, options, new);
+        self.admission.validate(self, &asked, remarks).await
     }
 }
 
-/// Converts encoded bytes to another version.
-pub fn convert_bytes(encoded: &Bytes, convert: fn(Value) -> Value) -> Bytes {
-    match serde_json::from_slice::<Value>(encoded) {
-        Ok(value) => convert(value).to_string().into(),
-        Err(_) => encoded.clone(),
+/// What a write is about.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    operation: Operation,
+    resource: &'a Resource,
+    subresource: &'a str,
+    namespace: Option<&'a str>,
+    name: &'a str,
+    old: Option<&'a Value>,
+}
+
+impl<'a> Subject<'a> {
+    fn asked<'b>(
+        self,
+        identity: &'b crate::authentication::Identity,
+        options: &'b WriteOptions,
+        new: Option<&'b Value>,
+    ) -> Request<'b>
+    where
+        'a: 'b,
+    {
+        Request {
+            identity,
+            operation: self.operation,
+            resource: self.resource,
+            subresource: self.subresource,
+            namespace: self.namespace,
+            name: self.name,
+            old: self.old,
+            new,
+            persist: options.persist,
+            manager: &options.manager,
+        }
     }
+}
+
+/// The object at a revision, encoded as a client of the resource sees it.
+fn seen(resource: &Resource, stored: &[u8], object: &Value, revision: u64) -> Bytes {
+    if resource.conversion.is_none() {
+        return object::with_revision(&resource.storage.header, stored, revision);
+    }
+    let mut object = object.clone();
+    object::set_revision(&mut object, revision);
+    object.to_string().into()
 }
 
 /// Reads what the store holds.
@@ -148,8 +271,8 @@ fn parse(found: &KeyValue) -> ApiResult<Value> {
     Ok(value)
 }
 
-/// Checks apiVersion and kind of a body, or fills them in, and converts it to the stored version.
-fn to_storage(resource: &Resource, body: Value) -> ApiResult<Value> {
+/// Checks apiVersion and kind of a body, or fills them in.
+fn identified(resource: &Resource, body: Value) -> ApiResult<Value> {
     let Value::Object(mut body) = body else {
         return Err(ApiError::bad_request("the body of the request must be a JSON object"));
     };
@@ -164,11 +287,7 @@ fn to_storage(resource: &Resource, body: Value) -> ApiResult<Value> {
             )));
         }
     }
-    let body = Value::Object(body);
-    Ok(match resource.conversion {
-        Some(conversion) => (conversion.to_storage)(body),
-        None => body,
-    })
+    Ok(Value::Object(body))
 }
 
 /// Brings a body into its kind's shape: unknown fields out, defaults in. Returns warnings.
@@ -188,12 +307,10 @@ fn shape(
         Some(object) => metadata::coerce(object).map_err(bad)?,
         None => return Err(bad("it is not an object".to_owned())),
     };
-    match resource.body {
-        Body::Schema(_) => {
-            if let Some(schema) = resource.schema() {
-                unknown.extend(schema.prune(value));
-                schema.default(value);
-            }
+    match &resource.body {
+        Body::Schema(definition) => {
+            unknown.extend(definition.schema.prune(value));
+            definition.schema.default(value);
         }
         Body::Typed(through) => {
             let kept = through(value.clone()).map_err(bad)?;
@@ -225,12 +342,4 @@ fn check(resource: &Resource, value: &Value, old: Option<&Value>) -> ApiResult<(
         resource.kind_target(object::meta(value, "name")),
         &errors,
     ))
-}
-
-/// A new object that was not stored, as the client sees it.
-fn dry(resource: &Resource, value: Value) -> Bytes {
-    match resource.conversion {
-        Some(conversion) => (conversion.from_storage)(value).to_string().into(),
-        None => value.to_string().into(),
-    }
 }

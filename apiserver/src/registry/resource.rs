@@ -2,30 +2,46 @@
 //! and those of Kubernetes itself differ in two places only: how a body is checked ([`Body`]) and what a few of them
 //! demand beyond it ([`Rules`]).
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use breakbulk_schemas::field::FieldError;
 use bytes::Bytes;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
+use super::conversion::Conversion;
+use crate::cacher::StorageCache;
 use crate::schema::Schema;
 use crate::status::Target;
 use crate::table::Columns;
 
-/// The place of a storage in the registry's list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StorageId(u16);
-
-/// Where the objects of a resource are kept. Two resources may share one (Events have two API groups).
+/// Where the objects of a resource are kept: in the store under a prefix, and in memory. Several resources may share one
+/// (Events have two API groups; a kind may have several versions).
 #[derive(Debug)]
 pub struct Storage {
     /// Keys begin so: `/registry/breakbulk.dev/jobs/`.
     pub prefix: String,
     /// Values begin so; see [`super::object`].
     pub header: Bytes,
+    /// The version that objects are stored in, `group/version`.
+    pub api_version: String,
     /// Paths of the fields that selectors may name, as the stored version spells them.
     pub fields: Vec<Vec<String>>,
+    /// Fills in what objects lack that were stored before the kind's definition had these defaults.
+    pub schema: Option<Arc<Schema>>,
+    /// The same as text: what two storages are compared by.
+    pub(super) raw_schema: String,
+    /// The objects in memory.
+    pub cache: StorageCache,
+}
+
+impl Storage {
+    /// Whether objects that are in memory here would be the same there.
+    pub(super) fn holds_the_same_as(&self, other: &Self) -> bool {
+        self.prefix == other.prefix
+            && self.header == other.header
+            && self.fields == other.fields
+            && self.raw_schema == other.raw_schema
+    }
 }
 
 /// A field that a selector may name.
@@ -49,13 +65,24 @@ pub enum NameRule {
 }
 
 /// How a body of this kind is checked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Body {
     /// By the schema of a CustomResourceDefinition, and the kind's own rules.
-    Schema(fn() -> CustomResourceDefinition),
+    Schema(Arc<Definition>),
     /// By reading it into the Kubernetes type and writing it out again: what is unknown falls out, what has the
     /// wrong type is an error.
     Typed(fn(Value) -> Result<Value, String>),
+}
+
+/// What a CustomResourceDefinition says of the bodies of one version.
+#[derive(Debug)]
+pub struct Definition {
+    /// Its `openAPIV3Schema`, as it was written.
+    pub raw: Value,
+    /// The same, read.
+    pub schema: Arc<Schema>,
+    /// A warning for everybody who uses the version, when it is deprecated.
+    pub deprecation: Option<String>,
 }
 
 /// What a kind demands beyond its schema.
@@ -67,24 +94,109 @@ pub struct Rules {
     pub prepare: fn(new: &mut Value, old: Option<&Value>),
 }
 
-/// How another version of the same objects is read and written.
-#[derive(Clone, Copy)]
-pub struct Conversion {
-    /// From this resource's version to the stored one.
-    pub to_storage: fn(Value) -> Value,
-    /// And back.
-    pub from_storage: fn(Value) -> Value,
+/// Whether and how an object has a part that is written apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Generation {
+    /// Changes of anything but metadata and status are counted in `metadata.generation`.
+    #[default]
+    Counted,
+    /// They are not.
+    None,
 }
 
-/// The subresources a resource has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Subresources {
+/// A subresource of a row: what is reached at `…/NAME/status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subresource {
+    /// Which.
+    pub what: Sub,
+    /// The group, version and kind of what is read and written there; none: the resource's own.
+    pub kind: Option<SubKind>,
+    /// The verbs it takes.
+    pub verbs: &'static [&'static str],
+}
+
+/// Group, version and kind of a subresource that has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubKind {
+    /// `autoscaling`.
+    pub group: &'static str,
+    /// `v1`.
+    pub version: &'static str,
+    /// `Scale`.
+    pub kind: &'static str,
+}
+
+/// The subresources there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sub {
     /// `status`.
-    pub status: bool,
+    Status,
     /// `finalize` (namespaces).
-    pub finalize: bool,
+    Finalize,
     /// `log` (what has a log).
-    pub log: bool,
+    Log,
+    /// `scale`, with the places of its fields.
+    Scale(ScalePaths),
+    /// `approval` and the like: served by a handler of its own, named here.
+    Other(&'static str),
+}
+
+/// Where the fields of a Scale are in an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    /// `.spec.replicas`.
+    pub spec_replicas: Vec<String>,
+    /// `.status.replicas`.
+    pub status_replicas: Vec<String>,
+    /// `.status.selector`, where there is one.
+    pub selector: Option<Vec<String>>,
+}
+
+impl Sub {
+    /// As it stands in a path.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Finalize => "finalize",
+            Self::Log => "log",
+            Self::Scale(_) => "scale",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl Subresource {
+    /// `status`, read and written like the object.
+    pub const STATUS: Self = Self {
+        what: Sub::Status,
+        kind: None,
+        verbs: &["get", "patch", "update"],
+    };
+    /// `finalize` of namespaces.
+    pub const FINALIZE: Self = Self {
+        what: Sub::Finalize,
+        kind: None,
+        verbs: &["update"],
+    };
+    /// `log`.
+    pub const LOG: Self = Self {
+        what: Sub::Log,
+        kind: None,
+        verbs: &["get"],
+    };
+
+    /// `scale`.
+    pub fn scale(paths: ScalePaths) -> Self {
+        Self {
+            what: Sub::Scale(paths),
+            kind: Some(SubKind {
+                group: "autoscaling",
+                version: "v1",
+                kind: "Scale",
+            }),
+            verbs: &["get", "patch", "update"],
+        }
+    }
 }
 
 /// A row of the table.
@@ -108,9 +220,11 @@ pub struct Resource {
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
     /// Its subresources.
-    pub subresources: Subresources,
+    pub subresources: Vec<Subresource>,
+    /// The verbs it takes.
+    pub verbs: &'static [&'static str],
     /// Where it is kept.
-    pub storage: StorageId,
+    pub storage: Arc<Storage>,
     /// The fields that selectors may name beside `metadata.name` and `metadata.namespace`.
     pub selectable: Vec<Selectable>,
     /// How names are checked.
@@ -119,21 +233,12 @@ pub struct Resource {
     pub body: Body,
     /// What else is demanded.
     pub rules: Rules,
-    /// Set where this is another version of objects that are stored in a different one.
+    /// Whether it counts generations.
+    pub generation: Generation,
+    /// How stored objects become objects of this version and back; none when they are stored in it.
     pub conversion: Option<Conversion>,
-    pub(super) schema: OnceLock<Option<Schema>>,
-    pub(super) columns: OnceLock<Columns>,
-}
-
-impl StorageId {
-    pub(super) fn new(index: usize) -> Self {
-        Self(u16::try_from(index).expect("there are far fewer kinds than 65,536"))
-    }
-
-    /// The place.
-    pub fn index(self) -> usize {
-        usize::from(self.0)
-    }
+    /// The columns of its tables.
+    pub columns: Arc<Columns>,
 }
 
 impl std::fmt::Debug for Resource {
@@ -167,43 +272,27 @@ impl Resource {
         matches!(self.body, Body::Typed(_))
     }
 
-    /// Whether its objects count their generations. Those of Kubernetes' own that are served here have none.
-    pub fn has_generation(&self) -> bool {
-        matches!(self.body, Body::Schema(_))
+    /// The definition; none for Kubernetes' own kinds.
+    pub fn definition(&self) -> Option<&Definition> {
+        match &self.body {
+            Body::Typed(_) => None,
+            Body::Schema(definition) => Some(definition),
+        }
     }
 
     /// The schema; none for Kubernetes' own kinds.
     pub fn schema(&self) -> Option<&Schema> {
-        let parse = || match self.body {
-            Body::Typed(_) => None,
-            Body::Schema(crd) => {
-                let schema = super::custom::schema_json(&crd());
-                match Schema::parse(&schema) {
-                    Ok(schema) => Some(schema),
-                    Err(error) => {
-                        tracing::error!(kind = self.kind, %error, "a kind of our own has a schema that cannot be read");
-                        None
-                    }
-                }
-            }
-        };
-        self.schema.get_or_init(parse).as_ref()
+        self.definition().map(|definition| &*definition.schema)
     }
 
-    /// The columns of its tables.
-    pub fn columns(&self) -> &Columns {
-        self.columns.get_or_init(|| match self.body {
-            Body::Typed(_) => Columns::core(&self.kind),
-            Body::Schema(crd) => {
-                let crd = crd();
-                let version = crd.spec.versions.first();
-                Columns::from_crd(
-                    version
-                        .and_then(|v| v.additional_printer_columns.as_deref())
-                        .unwrap_or_default(),
-                )
-            }
-        })
+    /// The subresource of a name.
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|sub| sub.what.name() == name)
+    }
+
+    /// Whether its status is written apart.
+    pub fn has_status(&self) -> bool {
+        self.subresource("status").is_some()
     }
 
     /// `namespace/name`, or `name`.

@@ -157,10 +157,8 @@ impl Embedded {
     /// if the system refuses something.
     pub fn open(dir: &Path, options: Options) -> Result<Self> {
         let recovered = recovery::open(dir, &options)?;
-        let snapshot = (recovered.snapshot_bytes > 0).then(|| {
-            let revision = recovered.snapshot_revision;
-            (revision, dir.join(snapshot::snapshot_name(revision)))
-        });
+        let snapshot =
+            (recovered.snapshot_bytes > 0).then(|| dir.join(snapshot::snapshot_name(recovered.snapshot_revision)));
         let shared = Arc::new(Shared {
             state: RwLock::new(recovered.index),
             watchers: Watchers::default(),

@@ -73,11 +73,11 @@ fn step() -> impl Strategy<Value = Step> {
         )
             .prop_map(|(compares, changes)| Step::Txn { compares, changes }),
         2 => prop::collection::vec((key, change()), 1..6).prop_map(Step::Burst),
-        1 => (0..12u64).prop_map(|back| Step::Compact { back }),
+        2 => (0..12u64).prop_map(|back| Step::Compact { back }),
         3 => (0..12u64, 0..3u8, 0..4usize).prop_map(|(back, prefix, limit)| Step::Range { back, prefix, limit }),
         2 => (0..12u64, 0..3u8).prop_map(|(back, prefix)| Step::Watch { back, prefix }),
         3 => any::<usize>().prop_map(|watch| Step::Read { watch }),
-        1 => Just(Step::Restart),
+        2 => Just(Step::Restart),
     ]
 }
 
@@ -269,7 +269,8 @@ impl Run {
         match change {
             Change::Put(value) => Op::Put {
                 key,
-                value: Bytes::from(vec![*value; usize::from(*value)]),
+                // Many are larger than the smallest log file.
+                value: Bytes::from(vec![*value; usize::from(*value) * 4]),
             },
             Change::Delete => Op::Delete { key },
         }

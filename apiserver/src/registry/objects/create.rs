@@ -4,9 +4,12 @@ use breakbulk_store::{Txn, TxnOutcome};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Objects, Persist, Submitted, WriteOptions, Written, check, object, shape, to_storage};
+use super::{Objects, Persist, Subject, Submitted, WriteOptions, Written, check, identified, object, seen, shape};
+use crate::admission::{Operation, Remarks};
+use crate::managed;
 use crate::registry::metadata;
-use crate::registry::resource::{Body, Resource};
+use crate::registry::objects::Part;
+use crate::registry::resource::{Body, Generation, Resource};
 use crate::status::{ApiError, ApiResult};
 
 /// Names tried when a generated one is taken.
@@ -14,17 +17,23 @@ const NAMES_TRIED: usize = 8;
 
 impl Objects {
     /// Creates an object in a namespace (or in none, where the resource has none).
+    ///
+    /// # Errors
+    /// What is wrong with it, or in its way.
     pub async fn create(
         &self,
         resource: &Resource,
         namespace: Option<&str>,
         submitted: Submitted,
-        options: WriteOptions,
+        options: &WriteOptions,
     ) -> ApiResult<Written> {
-        let mut value = to_storage(resource, submitted.object)?;
-        let warnings = shape(resource, &mut value, &submitted.duplicates, options.field_validation)?;
+        let mut value = identified(resource, submitted.object)?;
+        let mut remarks = Remarks {
+            warnings: shape(resource, &mut value, &submitted.duplicates, options.field_validation)?,
+            ..Remarks::default()
+        };
         place(resource, &mut value, namespace)?;
-        if resource.subresources.status && matches!(resource.body, Body::Schema(_)) {
+        if resource.has_status() && matches!(resource.body, Body::Schema(_)) {
             value.as_object_mut().and_then(|object| object.remove("status"));
         }
         let generate = object::meta(&value, "name").is_empty();
@@ -32,20 +41,26 @@ impl Objects {
         if generate && base.is_empty() {
             return Err(nameless(resource));
         }
+        (resource.rules.prepare)(&mut value, None);
+        managed::track(resource, &Part::Main, None, &mut value, &options.manager);
+        let given = object::meta(&value, "name").to_owned();
+        let subject = Subject {
+            operation: Operation::Create,
+            resource,
+            subresource: "",
+            namespace,
+            name: &given,
+            old: None,
+        };
+        self.mutated(options, subject, &mut value, &mut remarks).await?;
         let tries = if generate { NAMES_TRIED } else { 1 };
         for _ in 0..tries {
             if generate {
                 value["metadata"]["name"] = Value::from(metadata::generate_name(&base));
             }
-            match self
-                .try_create(resource, namespace, value.clone(), options, generate)
-                .await?
-            {
-                Some(mut written) => {
-                    written.warnings.extend(warnings);
-                    return Ok(written);
-                }
-                None => continue,
+            let tried = self.try_create(subject, value.clone(), options, &mut remarks).await?;
+            if let Some(encoded) = tried {
+                return Ok(Written::kept(encoded, remarks));
             }
         }
         Err(ApiError::name_clash(resource.target(object::meta(&value, "name"))))
@@ -54,36 +69,37 @@ impl Objects {
     /// One try; none when a generated name is taken.
     async fn try_create(
         &self,
-        resource: &Resource,
-        namespace: Option<&str>,
+        subject: Subject<'_>,
         mut value: Value,
-        options: WriteOptions,
-        generated: bool,
-    ) -> ApiResult<Option<Written>> {
-        (resource.rules.prepare)(&mut value, None);
+        options: &WriteOptions,
+        remarks: &mut Remarks,
+    ) -> ApiResult<Option<bytes::Bytes>> {
+        let Subject {
+            resource, namespace, ..
+        } = subject;
+        let generated = subject.name.is_empty();
         if let Some(metadata) = value["metadata"].as_object_mut() {
             metadata::begin(metadata, Timestamp::now());
-            if resource.has_generation() {
+            if resource.generation == Generation::Counted {
                 metadata.insert("generation".to_owned(), Value::from(1));
             }
         }
         check(resource, &value, None)?;
         let name = object::meta(&value, "name").to_owned();
+        let subject = Subject { name: &name, ..subject };
+        self.admitted(options, subject, Some(&value), remarks).await?;
         let key = self.key(resource, namespace, &name);
-        let stored = self.encode(resource, &value);
         let found = match options.persist {
             Persist::DryRun => self.store.get(&key).await?.0,
-            Persist::Store => match self.store.txn(Txn::create(key, stored.clone())).await? {
-                TxnOutcome::Committed { revision } => {
-                    let encoded = self.encoded(resource, &stored, revision.0);
-                    return Ok(Some(Written {
-                        encoded,
-                        warnings: Vec::new(),
-                        gone: None,
-                    }));
+            Persist::Store => {
+                let stored = self.stored(resource, &value).await?;
+                match self.store.txn(Txn::create(key, stored.clone())).await? {
+                    TxnOutcome::Committed { revision } => {
+                        return Ok(Some(seen(resource, &stored, &value, revision.0)));
+                    }
+                    TxnOutcome::Conflict { current, .. } => current.into_iter().next().flatten(),
                 }
-                TxnOutcome::Conflict { current, .. } => current.into_iter().next().flatten(),
-            },
+            }
         };
         match found {
             Some(_) if generated => Ok(None),
@@ -91,11 +107,7 @@ impl Objects {
                 let deleting = super::parse(&found).is_ok_and(|o| object::is_deleting(&o));
                 Err(ApiError::already_exists(resource.target(&name), deleting))
             }
-            None => Ok(Some(Written {
-                encoded: super::dry(resource, value),
-                warnings: Vec::new(),
-                gone: None,
-            })),
+            None => Ok(Some(value.to_string().into())),
         }
     }
 }

@@ -6,16 +6,14 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Objects, Persist, TRIES, object, parse};
+use super::{Objects, Persist, Subject, TRIES, WriteOptions, object, seen};
+use crate::admission::{Operation, Remarks};
 use crate::registry::metadata;
 use crate::registry::resource::Resource;
 use crate::status::{ApiError, ApiResult};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
-/// Namespaces that stay.
-const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
-
 /// What happens to what the object owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {
@@ -28,10 +26,10 @@ pub enum Propagation {
 }
 
 /// How an object is deleted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DeleteOptions {
-    /// Whether it is really done.
-    pub persist: Persist,
+    /// Whether it is really done, and who does it.
+    pub write: WriteOptions,
     /// What happens to dependents; unset: the object's own finalizers say.
     pub propagation: Option<Propagation>,
     /// Only if this is its uid.
@@ -40,7 +38,28 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
 }
 
+impl DeleteOptions {
+    /// Without conditions.
+    pub fn plain(write: WriteOptions) -> Self {
+        Self {
+            write,
+            propagation: None,
+            uid: None,
+            resource_version: None,
+        }
+    }
+}
+
 /// How a deletion went.
+#[derive(Clone, Debug)]
+pub struct Deletion {
+    /// What has become of the object.
+    pub outcome: Deleted,
+    /// What admission has to say beside yes.
+    pub remarks: Remarks,
+}
+
+/// What has become of an object that was deleted.
 #[derive(Clone, Debug)]
 pub enum Deleted {
     /// It is gone. The object as it was last.
@@ -56,52 +75,53 @@ pub enum Deleted {
 
 impl Objects {
     /// Deletes an object, or marks it as being deleted.
+    ///
+    /// # Errors
+    /// What is in the way.
     pub async fn delete(
         &self,
         resource: &Resource,
         namespace: Option<&str>,
         name: &str,
         options: &DeleteOptions,
-    ) -> ApiResult<Deleted> {
-        if resource.subresources.finalize && IMMORTAL.contains(&name) {
-            return Err(ApiError::forbidden(
-                resource.target(name),
-                "this namespace may not be deleted",
-            ));
-        }
+    ) -> ApiResult<Deletion> {
         let mut found = self.read(resource, namespace, name).await?;
         for _ in 0..TRIES {
-            let old = parse(&found)?;
+            let old = self.outside(resource, &found).await?;
             check(resource, &old, name, options)?;
+            let mut remarks = Remarks::default();
+            let subject = Subject {
+                operation: Operation::Delete,
+                resource,
+                subresource: "",
+                namespace,
+                name,
+                old: Some(&old),
+            };
+            self.admitted(&options.write, subject, None, &mut remarks).await?;
             let revision = found.mod_revision;
             let marked = mark(&old, options.propagation);
-            if options.persist == Persist::DryRun {
-                let stored = marked
-                    .as_ref()
-                    .map_or_else(|| found.value.clone(), |new| self.encode(resource, new));
-                let encoded = self.encoded(resource, &stored, revision.0);
-                return Ok(if marked.is_some() {
-                    Deleted::Marked(encoded)
-                } else {
-                    Deleted::Gone { object: old, encoded }
+            let unchanged = marked.as_ref() == Some(&old);
+            if options.write.persist == Persist::DryRun || unchanged {
+                let encoded = marked.as_ref().unwrap_or(&old).to_string().into();
+                return Ok(Deletion {
+                    outcome: outcome(marked, old, encoded),
+                    remarks,
                 });
             }
             let (txn, stored) = match &marked {
-                Some(new) if *new == old => {
-                    return Ok(Deleted::Marked(self.encoded(resource, &found.value, revision.0)));
-                }
                 Some(new) => {
-                    let stored = self.encode(resource, new);
+                    let stored = self.stored(resource, new).await?;
                     (Txn::update(found.key.clone(), revision, stored.clone()), stored)
                 }
                 None => (Txn::delete(found.key.clone(), revision), found.value.clone()),
             };
             match self.store.txn(txn).await? {
                 TxnOutcome::Committed { revision } => {
-                    let encoded = self.encoded(resource, &stored, revision.0);
-                    return Ok(match marked {
-                        Some(_) => Deleted::Marked(encoded),
-                        None => Deleted::Gone { object: old, encoded },
+                    let encoded = seen(resource, &stored, marked.as_ref().unwrap_or(&old), revision.0);
+                    return Ok(Deletion {
+                        outcome: outcome(marked, old, encoded),
+                        remarks,
                     });
                 }
                 TxnOutcome::Conflict { current, .. } => {
@@ -111,6 +131,13 @@ impl Objects {
             }
         }
         Err(ApiError::modified(resource.target(name)))
+    }
+}
+
+fn outcome(marked: Option<Value>, object: Value, encoded: Bytes) -> Deleted {
+    match marked {
+        Some(_) => Deleted::Marked(encoded),
+        None => Deleted::Gone { object, encoded },
     }
 }
 

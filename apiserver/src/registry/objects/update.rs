@@ -1,17 +1,22 @@
 //! Changing an object: replace and patch are one loop. The caller's change is applied to the newest object; if somebody
 //! was faster, again to the newer one, unless the client named the revision it meant.
 
+use async_trait::async_trait;
 use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
 use breakbulk_store::{KeyValue, Txn, TxnOutcome};
 use serde_json::Value;
 
-use super::{Objects, Persist, Submitted, TRIES, WriteOptions, Written, check, object, parse, shape, to_storage};
+use super::{
+    Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, seen, shape,
+};
+use crate::admission::{Operation, Remarks};
+use crate::managed;
 use crate::registry::metadata;
-use crate::registry::resource::Resource;
+use crate::registry::resource::{Body, Generation, Resource, ScalePaths};
 use crate::status::{ApiError, ApiResult};
 
 /// Which part of the object is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Everything but the status, where that is a subresource.
     Main,
@@ -19,58 +24,80 @@ pub enum Part {
     Status,
     /// A namespace's `spec.finalizers`.
     Finalize,
+    /// The number of replicas.
+    Scale(ScalePaths),
 }
 
 /// How an update is done.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct UpdateOptions {
     /// Which part.
     pub part: Part,
     /// Whether it must name the revision it replaces.
-    pub versioned: bool,
+    pub versioned: Versioned,
     /// The rest.
     pub write: WriteOptions,
 }
 
+/// Whether a body must name the revision that it replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versioned {
+    /// It must: it is the whole object.
+    Required,
+    /// It may.
+    Optional,
+}
+
+/// What a write makes of an object.
+pub enum Change {
+    /// This, and who wrote which field is for the server to find out.
+    To(Submitted),
+    /// This, and it says itself who manages what: server-side apply.
+    Applied(Submitted),
+}
+
+/// A change that a client wants. It is applied again when somebody else was faster.
+#[async_trait]
+pub trait Edit: Send + Sync {
+    /// What the object is to be. `old` is in the resource's version and has its resourceVersion.
+    async fn apply(&self, old: Value) -> ApiResult<Change>;
+}
+
 impl Objects {
-    /// Changes an object. `change` gets the current one, in the resource's version and with its resourceVersion, and
-    /// returns what it is to be.
+    /// Changes an object.
+    ///
+    /// # Errors
+    /// What is wrong with the change, or in its way.
     pub async fn update(
         &self,
         resource: &Resource,
         namespace: Option<&str>,
         name: &str,
-        options: UpdateOptions,
-        change: &(dyn Fn(Value) -> ApiResult<Submitted> + Send + Sync),
+        options: &UpdateOptions,
+        edit: &dyn Edit,
     ) -> ApiResult<Written> {
         let mut found = self.read(resource, namespace, name).await?;
         for _ in 0..TRIES {
-            let old = parse(&found)?;
-            let given = change(outside(resource, old.clone()))?;
-            let (mut new, warnings) = self.admit(resource, &old, given, name, options)?;
+            let old = self.outside(resource, &found).await?;
+            let subject = Subject {
+                operation: Operation::Update,
+                resource,
+                subresource: options.part.subresource(),
+                namespace,
+                name,
+                old: Some(&old),
+            };
+            let change = edit.apply(old.clone()).await?;
+            let mut remarks = Remarks::default();
+            let mut new = self.admit(subject, &old, change, options, &mut remarks).await?;
             let revision = found.mod_revision;
-            if let Some(metadata) = new["metadata"].as_object_mut() {
-                metadata.insert("resourceVersion".to_owned(), Value::from(revision.0.to_string()));
-            }
-            if new == old {
-                let encoded = self.encoded(resource, &found.value, revision.0);
-                return Ok(Written {
-                    encoded,
-                    warnings,
-                    gone: None,
-                });
-            }
-            if options.write.persist == Persist::DryRun {
-                let encoded = outside(resource, new).to_string().into();
-                return Ok(Written {
-                    encoded,
-                    warnings,
-                    gone: None,
-                });
+            object::set_revision(&mut new, revision.0);
+            if new == old || options.write.persist == Persist::DryRun {
+                return Ok(Written::kept(new.to_string().into(), remarks));
             }
             let key = found.key.clone();
             let ends = is_finished(&new);
-            let stored = self.encode(resource, &new);
+            let stored = self.stored(resource, &new).await?;
             let txn = if ends {
                 Txn::delete(key, revision)
             } else {
@@ -78,12 +105,9 @@ impl Objects {
             };
             match self.store.txn(txn).await? {
                 TxnOutcome::Committed { revision } => {
-                    let encoded = self.encoded(resource, &stored, revision.0);
-                    return Ok(Written {
-                        encoded,
-                        warnings,
-                        gone: ends.then(|| Box::new(new)),
-                    });
+                    let written = Written::kept(seen(resource, &stored, &new, revision.0), remarks);
+                    let gone = ends.then(|| Box::new(new));
+                    return Ok(Written { gone, ..written });
                 }
                 TxnOutcome::Conflict { current, .. } => found = newer(resource, name, current)?,
             }
@@ -92,32 +116,54 @@ impl Objects {
     }
 
     /// From what the client wants to what may be stored.
-    fn admit(
+    async fn admit(
         &self,
-        resource: &Resource,
+        subject: Subject<'_>,
         old: &Value,
-        given: Submitted,
-        name: &str,
-        options: UpdateOptions,
-    ) -> ApiResult<(Value, Vec<String>)> {
-        let mut new = to_storage(resource, given.object)?;
-        let warnings = shape(resource, &mut new, &given.duplicates, options.write.field_validation)?;
-        preconditions(resource, &new, old, name, options)?;
-        keep_other_parts(resource, &mut new, old, options.part);
+        change: Change,
+        options: &UpdateOptions,
+        remarks: &mut Remarks,
+    ) -> ApiResult<Value> {
+        let resource = subject.resource;
+        let (given, applied) = match change {
+            Change::To(given) => (given, false),
+            Change::Applied(given) => (given, true),
+        };
+        let mut new = identified(resource, given.object)?;
+        remarks.warnings = shape(resource, &mut new, &given.duplicates, options.write.field_validation)?;
+        preconditions(resource, &new, old, subject.name, options)?;
+        keep_other_parts(resource, &mut new, old, &options.part);
         if let Some(metadata) = new["metadata"].as_object_mut() {
             metadata::carry_over(metadata, old);
         }
         if options.part == Part::Main {
             (resource.rules.prepare)(&mut new, Some(old));
-            if resource.has_generation() && spec_differs(resource, &new, old) {
-                metadata::next_generation(&mut new);
-            }
         }
-        if is_unchanged(&new, old) {
-            return Ok((new, warnings));
+        if !applied {
+            managed::track(resource, &options.part, Some(old), &mut new, &options.write.manager);
         }
-        check(resource, &new, Some(old))?;
-        Ok((new, warnings))
+        self.mutated(&options.write, subject, &mut new, remarks).await?;
+        let counted = resource.generation == Generation::Counted && options.part != Part::Status;
+        if counted && spec_differs(resource, &new, old) {
+            metadata::next_generation(&mut new);
+        }
+        if !is_unchanged(&new, old) {
+            check(resource, &new, Some(old))?;
+            self.admitted(&options.write, subject, Some(&new), remarks).await?;
+        }
+        Ok(new)
+    }
+}
+
+impl Part {
+    /// As it stands in a path.
+    pub fn subresource(&self) -> &'static str {
+        match self {
+            Self::Main => "",
+            Self::Status => "status",
+            Self::Finalize => "finalize",
+            Self::Scale(_) => "scale",
+        }
     }
 }
 
@@ -127,13 +173,6 @@ fn newer(resource: &Resource, name: &str, current: Vec<Option<KeyValue>>) -> Api
         .next()
         .flatten()
         .ok_or_else(|| ApiError::not_found(resource.target(name)))
-}
-
-fn outside(resource: &Resource, stored: Value) -> Value {
-    match resource.conversion {
-        Some(conversion) => (conversion.from_storage)(stored),
-        None => stored,
-    }
 }
 
 /// Whether two objects are the same but for the resourceVersion, which may be left out.
@@ -151,7 +190,7 @@ fn is_unchanged(new: &Value, old: &Value) -> bool {
     new.len() == old.len() && new.iter().all(|(key, value)| same(key, value))
 }
 
-fn preconditions(resource: &Resource, new: &Value, old: &Value, name: &str, options: UpdateOptions) -> ApiResult<()> {
+fn preconditions(resource: &Resource, new: &Value, old: &Value, name: &str, options: &UpdateOptions) -> ApiResult<()> {
     let given = object::meta(new, "name");
     if !given.is_empty() && given != name {
         return Err(ApiError::bad_request(format!(
@@ -174,7 +213,7 @@ fn preconditions(resource: &Resource, new: &Value, old: &Value, name: &str, opti
     }
     let version = object::meta(new, "resourceVersion");
     if version.is_empty() || version == "0" {
-        if options.versioned && !resource.is_typed() {
+        if options.versioned == Versioned::Required && matches!(resource.body, Body::Schema(_)) {
             let path = Path::root("metadata").child("resourceVersion");
             let error = FieldError::new(path, ErrorKind::Invalid, "must be specified for an update");
             return Err(ApiError::invalid(resource.kind_target(name), &[error]));
@@ -193,13 +232,13 @@ fn preconditions(resource: &Resource, new: &Value, old: &Value, name: &str, opti
 }
 
 /// What this request does not write stays as it was.
-fn keep_other_parts(resource: &Resource, new: &mut Value, old: &Value, part: Part) {
+fn keep_other_parts(resource: &Resource, new: &mut Value, old: &Value, part: &Part) {
     match part {
         Part::Main => {
-            if resource.subresources.status {
+            if resource.has_status() {
                 take(new, old, "status");
             }
-            if resource.subresources.finalize {
+            if resource.subresource("finalize").is_some() {
                 take(new, old, "spec");
             }
         }
@@ -213,6 +252,8 @@ fn keep_other_parts(resource: &Resource, new: &mut Value, old: &Value, part: Par
             *new = old.clone();
             set(new, "spec", spec);
         }
+        // The change was made on the whole object, at this one place.
+        Part::Scale(_) => {}
     }
     // Names of the object itself come from the URL; a body may leave them out.
     for field in ["name", "namespace", "generateName"] {
@@ -239,7 +280,7 @@ fn spec_differs(resource: &Resource, new: &Value, old: &Value) -> bool {
     let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else {
         return true;
     };
-    let counts = |key: &String| key != "metadata" && !(resource.subresources.status && key == "status");
+    let counts = |key: &String| key != "metadata" && !(resource.has_status() && key == "status");
     new.iter()
         .filter(|(k, _)| counts(k))
         .any(|(k, v)| old.get(k) != Some(v))

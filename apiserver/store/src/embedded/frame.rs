@@ -94,7 +94,12 @@ pub(crate) fn tail(file: &[u8], position: usize) -> Tail {
     if found == Found::Nothing && end_of_data <= position {
         return Tail::Clean;
     }
-    if let Some(sound) = next_sound(file, position + ALIGN, end_of_data) {
+    // What lies inside the frame is what a client wrote, and may be made to look like anything.
+    let behind = match found {
+        Found::BadPayload { end } => end,
+        _ => position + ALIGN,
+    };
+    if let Some(sound) = next_sound(file, behind, end_of_data) {
         return Tail::Damaged(format!(
             "the bytes at {position} are not what was written, those at {sound} are"
         ));
@@ -107,6 +112,23 @@ pub(crate) fn tail(file: &[u8], position: usize) -> Tail {
         Found::BadPayload { end } if misses_a_sector(file, position, end) => Tail::Torn,
         Found::BadPayload { .. } => Tail::Damaged(format!("the bytes after {position} are not what was written")),
     }
+}
+
+/// Whether the file ends, from `position` on, as a crash may leave the write of this frame: each sector written or still
+/// zero, or the file too short for it. So also if it is there as a whole, or not at all.
+pub(crate) fn is_cut_short(file: &[u8], position: usize, frame: &[u8]) -> bool {
+    let rest = file.get(position..).unwrap_or_default();
+    let (written, behind) = rest.split_at(rest.len().min(frame.len()));
+    let mut from = 0;
+    while from < written.len() {
+        let to = (from + SECTOR - (position + from) % SECTOR).min(written.len());
+        let sector = &written[from..to];
+        if sector != &frame[from..to] && sector.iter().any(|byte| *byte != 0) {
+            return false;
+        }
+        from = to;
+    }
+    behind.iter().all(|byte| *byte == 0)
 }
 
 fn next_sound(file: &[u8], from: usize, to: usize) -> Option<usize> {
@@ -189,6 +211,46 @@ mod tests {
             let mut file = sound.clone();
             file[sector * SECTOR..(sector + 1) * SECTOR].fill(0);
             assert_eq!(tail(&file, 0), Tail::Torn, "sector {sector}");
+        }
+    }
+
+    #[test]
+    fn a_frame_inside_what_a_client_wrote_does_not_make_a_torn_write_damage() {
+        let mut value = file_of(&[b"looks like a group that followed"], 0);
+        value.resize(SECTOR * 3, 7);
+        let sound = file_of(&[&value], 64);
+        let mut file = sound.clone();
+        file[SECTOR..SECTOR * 2].fill(0);
+        assert_eq!(tail(&file, 0), Tail::Torn, "a sector is missing");
+        assert_eq!(tail(&sound[..SECTOR], 0), Tail::Torn, "the file ends early");
+        let mut file = sound.clone();
+        encode(b"the next group", &mut file);
+        file[SECTOR..SECTOR * 2].fill(0);
+        assert!(matches!(tail(&file, 0), Tail::Damaged(_)), "another follows");
+    }
+
+    #[test]
+    fn a_write_that_is_cut_short_is_known_from_what_it_was_to_be() {
+        let frame = file_of(&[&[7; 16]], 0);
+        let start = SECTOR - ALIGN;
+        let file_with = |content: &[u8]| {
+            let mut file = vec![9; start];
+            file.extend_from_slice(content);
+            file.resize(file.len() + 100, 0);
+            file
+        };
+        let (header, payload) = frame.split_at(ALIGN);
+        let zeros = [0; ALIGN];
+        for parts in [[header, payload], [header, &zeros], [&zeros, payload], [&zeros, &zeros]] {
+            assert!(is_cut_short(&file_with(&parts.concat()), start, &frame));
+        }
+        for length in start..start + frame.len() {
+            assert!(is_cut_short(&file_with(&frame)[..length], start, &frame), "{length}");
+        }
+        for position in 0..frame.len() + 100 {
+            let mut file = file_with(&frame);
+            file[start + position] ^= 1;
+            assert!(!is_cut_short(&file, start, &frame), "{position}");
         }
     }
 

@@ -5,6 +5,9 @@
 //! its time, and it means that a full disk shows while zeros are written, before anything of a transaction is. When a
 //! segment is full the next one is created (under a temporary name, synced, renamed), and the old one gets a seal that
 //! names it, so that a missing file is noticed.
+//!
+//! A segment is named after the first revision in it, and no other may ever have that name: what is complete is removed
+//! by name. So a segment in which no revision stands yet, but the mark of a compaction or of closing, is never full.
 
 use std::fs::File;
 use std::io;
@@ -71,6 +74,14 @@ pub(crate) fn read_file_header(kind: FileKind, file: &[u8]) -> Result<(StoreId, 
     Ok((StoreId(store), Revision(u64::from_le_bytes(revision))))
 }
 
+/// What is written behind a complete segment: one frame, which names the segment that follows.
+pub(crate) fn seal(next: Revision) -> Vec<u8> {
+    let (mut payload, mut framed) = (Vec::new(), Vec::new());
+    record::put(&mut payload, &Record::Sealed { next });
+    frame::encode(&payload, &mut framed);
+    framed
+}
+
 /// The name of the segment that begins with this revision.
 pub(crate) fn segment_name(first: Revision) -> String {
     format!("log-{first:020}.bkl", first = first.0)
@@ -101,6 +112,8 @@ pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     segment_bytes: u64,
     path: PathBuf,
+    /// The first revision of the segment, which it is named after. It need not be written yet.
+    first: Revision,
     file: File,
     /// Where the next frame goes.
     position: u64,
@@ -113,6 +126,7 @@ pub(crate) struct Log {
 /// Where a log goes on.
 pub(crate) struct Resume {
     pub(crate) path: PathBuf,
+    pub(crate) first: Revision,
     pub(crate) file: File,
     pub(crate) position: u64,
     pub(crate) written: u64,
@@ -130,6 +144,7 @@ impl Log {
     ) -> Self {
         let Resume {
             path,
+            first,
             file,
             position,
             written,
@@ -141,6 +156,7 @@ impl Log {
             disk,
             segment_bytes,
             path,
+            first,
             file,
             position,
             written,
@@ -149,7 +165,7 @@ impl Log {
         }
     }
 
-    /// Creates a segment and returns it open, durable under its name.
+    /// Creates a segment and returns it open, durable under its name. It never takes the place of another.
     pub(crate) fn create_segment(
         dir: &Path,
         store: StoreId,
@@ -162,6 +178,10 @@ impl Log {
             let file = disk.create_new(&temporary)?;
             disk.write_at(&file, &file_header(FileKind::Log, store, first), 0)?;
             disk.sync(&file)?;
+            // Nobody else is in this directory, so nothing comes between the question and the rename.
+            if path.try_exists()? {
+                return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+            }
             disk.rename(&temporary, &path)?;
             Ok(file)
         };
@@ -172,10 +192,11 @@ impl Log {
         Ok((path, created?))
     }
 
-    /// Appends one payload as one frame and returns when it is durable. `first` is the first revision in it.
+    /// Appends one payload as one frame and returns when it is durable. `first` is the first revision in it, or the one
+    /// that comes next if there is none in it.
     pub(crate) fn append(&mut self, payload: &[u8], first: Revision) -> Result<(), AppendError> {
         let needed = frame::framed_len(payload.len()) as u64;
-        if self.position + needed > self.segment_bytes && self.position > FILE_HEADER as u64 {
+        if self.position + needed > self.segment_bytes && first > self.first {
             self.rotate(first)?;
         }
         self.make_room(needed)?;
@@ -235,6 +256,7 @@ impl Log {
             last,
             bytes: self.position,
         });
+        self.first = first;
         self.file = file;
         self.position = FILE_HEADER as u64;
         self.written = FILE_HEADER as u64;
@@ -243,13 +265,9 @@ impl Log {
 
     /// Best effort: the seal only helps to notice a missing file, and everything before it is synced already.
     fn seal(&mut self, next: Revision) {
-        let mut payload = Vec::new();
-        record::put(&mut payload, &Record::Sealed { next });
-        let mut framed = Vec::new();
-        frame::encode(&payload, &mut framed);
         let sealed = self
             .disk
-            .write_at(&self.file, &framed, self.position)
+            .write_at(&self.file, &seal(next), self.position)
             .and_then(|()| self.disk.sync(&self.file));
         if let Err(error) = sealed {
             tracing::warn!(%error, path = %self.path.display(), "a full log segment could not be sealed");
@@ -275,4 +293,27 @@ impl Log {
 /// The disk, or the user's share of it, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::RealDisk;
+    use super::*;
+
+    #[test]
+    fn a_segment_never_takes_the_place_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = StoreId([7; 16]);
+        let create = |first| Log::create_segment(dir.path(), store, &RealDisk, Revision(first));
+        let (path, file) = create(2).unwrap();
+        RealDisk.write_at(&file, b"acknowledged", FILE_HEADER as u64).unwrap();
+        assert_eq!(create(2).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(std::fs::read(&path).unwrap().ends_with(b"acknowledged"));
+        create(3).unwrap();
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            2,
+            "nothing is left behind"
+        );
+    }
 }

@@ -2,9 +2,10 @@
 //!
 //! The newest snapshot gives the oldest known state; the log after it is applied transaction by transaction, which
 //! gives the history and the newest state. Revisions must follow one another without a gap. The only thing that is
-//! ever repaired is the torn end of the last segment (see [`frame::Tail`]), which was never acknowledged. Everything
-//! else that is not what was written is refused, with nothing changed: a store that quietly opens with less than it
-//! acknowledged is worse than one that does not open.
+//! ever repaired is the torn end of the last segment (see [`frame::Tail`]), which was never acknowledged; the only thing
+//! that may be missing is the seal of one before it, or a part of it. Everything else that is not what was written is
+//! refused, with nothing changed: a store that quietly opens with less than it acknowledged is worse than one that does
+//! not open.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::frame::{self, Found, Tail};
 use super::index::{FIRST, Index};
-use super::log::{FILE_HEADER, FileKind, Log, Resume, SealedSegment, StoreId, file_header, read_file_header};
+use super::log::{self, FILE_HEADER, FileKind, Log, Resume, SealedSegment, StoreId, file_header, read_file_header};
 use super::record::{self, Record};
 use super::{Options, snapshot};
 use crate::{Error, Result, Revision};
@@ -73,11 +74,8 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Recovered> {
         options.segment_bytes,
         resume,
     );
-    // The snapshot before the last stays, with the log after it; see `Snapshots::older`.
-    if let Some((before, _)) = files.snapshots.iter().rev().nth(1) {
-        log.remove_until(*before);
-    }
-    for (_, path) in files.snapshots.iter().rev().skip(2) {
+    log.remove_until(snapshot_revision);
+    for (_, path) in files.snapshots.iter().rev().skip(1) {
         options.disk.remove(path).map_err(failed)?;
     }
     Ok(Recovered {
@@ -143,6 +141,9 @@ fn create(dir: &Path, files: &Files, disk: &dyn Disk) -> Result<StoreId> {
             dir,
             format!("there is data, but the file {IDENTITY} is missing"),
         ));
+    }
+    for (_, path) in &files.segments {
+        disk.remove(path).map_err(failed)?;
     }
     let mut id = [0; 16];
     File::open("/dev/urandom")
@@ -237,40 +238,23 @@ impl Replay<'_> {
         }
         for (i, (first, path)) in complete.iter().enumerate() {
             let next = files.segments[i + 1].0;
-            let last = Revision(next.0 - 1);
             let bytes = self.read(path, *first)?;
-            // A file that the snapshot has made superfluous, and that was to be removed.
-            if last <= snapshot {
-                sealed.push(SealedSegment {
-                    path: path.clone(),
-                    last,
-                    bytes: bytes.len() as u64,
-                });
-                continue;
-            }
-            let end = self.frames(path, &bytes, &mut compacted)?;
-            if bytes[end.position..].iter().any(|byte| *byte != 0) {
-                return Err(damaged(
-                    path,
-                    format!("the bytes at {} are not what was written", end.position),
-                ));
-            }
-            if self.index.current() != last {
-                return Err(damaged(
-                    path,
-                    format!("it ends at {}, the next begins at {next}", self.index.current()),
-                ));
+            let last = Revision(next.0 - 1);
+            // Otherwise the snapshot has made the file superfluous, and it was to be removed.
+            if last > snapshot {
+                self.complete_segment(path, &bytes, next, &mut compacted)?;
             }
             sealed.push(SealedSegment {
                 path: path.clone(),
                 last,
-                bytes: end.position as u64,
+                bytes: bytes.len() as u64,
             });
         }
         let (file, position, written) = self.last_segment(last_path, *last_first, &mut compacted)?;
         self.index.compact(compacted);
         Ok(Resume {
             path: last_path.clone(),
+            first: *last_first,
             file,
             position,
             written,
@@ -288,6 +272,29 @@ impl Replay<'_> {
             return Err(damaged(path, "it belongs to another store, or has another file's name"));
         }
         Ok(bytes)
+    }
+
+    /// Applies a segment that another follows, which begins with the revision `next`.
+    fn complete_segment(&mut self, path: &Path, bytes: &[u8], next: Revision, compacted: &mut Revision) -> Result<()> {
+        let end = self.frames(path, bytes, compacted)?;
+        // A crash may have come while it was sealed: what the seal was to be is known.
+        let seal = match end.sealed {
+            Some(_) => Vec::new(),
+            None => log::seal(next),
+        };
+        if !frame::is_cut_short(bytes, end.position, &seal) {
+            return Err(damaged(
+                path,
+                format!("the bytes at {} are not what was written", end.position),
+            ));
+        }
+        if self.index.current().next() != next {
+            return Err(damaged(
+                path,
+                format!("it ends at {}, the next begins at {next}", self.index.current()),
+            ));
+        }
+        Ok(())
     }
 
     fn last_segment(&mut self, path: &Path, first: Revision, compacted: &mut Revision) -> Result<(File, u64, u64)> {

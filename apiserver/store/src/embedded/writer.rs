@@ -66,18 +66,16 @@ pub(crate) struct Writer {
 #[derive(Default)]
 pub(crate) struct Snapshots {
     running: Option<JoinHandle<()>>,
-    last: Option<(Revision, PathBuf)>,
-    /// The one before it, which together with the log after it is kept: should the last not be there, nothing is lost.
-    older: Option<PathBuf>,
+    path: Option<PathBuf>,
     bytes: u64,
     /// After a failure: not before the log has grown to this.
     not_before: u64,
 }
 
 impl Snapshots {
-    pub(crate) fn with_last(last: Option<(Revision, PathBuf)>, bytes: u64) -> Self {
+    pub(crate) fn with_last(path: Option<PathBuf>, bytes: u64) -> Self {
         Self {
-            last,
+            path,
             bytes,
             ..Self::default()
         }
@@ -315,18 +313,14 @@ impl Snapshots {
     fn done(&mut self, done: Option<(Revision, PathBuf, u64)>, log: &mut Log, options: &Options) {
         self.join();
         let Some((revision, path, bytes)) = done else { return };
-        if self.last.as_ref().is_none_or(|(_, last)| *last != path)
-            && let Some((before, old)) = self.last.replace((revision, path))
+        log.remove_until(revision);
+        if self.path.as_ref() != Some(&path)
+            && let Some(old) = self.path.replace(path)
         {
-            log.remove_until(before);
-            if let Some(older) = self.older.replace(old) {
-                remove_old(&older, options);
-            }
+            remove_old(&old, options);
         }
         self.bytes = bytes;
-        // What is kept for the snapshot before counts as superfluous already.
-        let kept: u64 = log.sealed_until(revision).map(|segment| segment.bytes).sum();
-        self.not_before = kept + options.segment_bytes / 2;
+        self.not_before = 0;
     }
 
     fn join(&mut self) {

@@ -7,6 +7,7 @@ mod damage;
 mod full;
 mod kill;
 mod power;
+mod steps;
 
 use std::path::Path;
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use breakbulk_store::embedded::{Disk, Embedded, Options, RealDisk};
-use breakbulk_store::{Error, Revision, Store, TxnOutcome};
+use breakbulk_store::{Error, Revision, Store, Txn, TxnOutcome};
 
 use super::{check_history, open, pair, pair_number, put};
 
@@ -25,6 +25,8 @@ struct State {
     operations: usize,
     lost: bool,
     unsynced: HashMap<u64, Vec<Unsynced>>,
+    /// Removed since the directory was last synced, with what they held.
+    removed: Vec<(PathBuf, Vec<u8>)>,
     random: u64,
 }
 
@@ -73,9 +75,15 @@ impl State {
         self.random & 0x100 != 0
     }
 
-    /// Each sector of what was not synced keeps its new content or gets back its old one.
+    /// Each sector of what was not synced keeps its new content or gets back its old one, and what was removed stays so
+    /// or is there again.
     fn lose(&mut self) {
         self.lost = true;
+        for (path, content) in std::mem::take(&mut self.removed) {
+            if self.chance() && !path.exists() {
+                std::fs::write(path, content).unwrap();
+            }
+        }
         for (_, writes) in std::mem::take(&mut self.unsynced) {
             // All, none, or each for itself.
             let (mixed, all) = (self.chance(), self.chance());
@@ -130,11 +138,18 @@ impl Disk for FailingDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.operation(None, |_| std::fs::rename(from, to))
+        self.operation(None, |state| {
+            // The real one syncs the directory.
+            state.removed.clear();
+            std::fs::rename(from, to)
+        })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.operation(None, |_| RealDisk.remove(path))
+        self.operation(None, |state| {
+            state.removed.push((path.to_owned(), std::fs::read(path)?));
+            RealDisk.remove(path)
+        })
     }
 }
 
@@ -146,7 +161,7 @@ async fn write_until_lost(dir: &Path, disk: Arc<FailingDisk>, rounds: u64) -> ([
         ..Options::default()
     };
     let (mut acknowledged, mut last) = ([0; 2], Revision::ZERO);
-    let Ok(store) = Embedded::open(dir, options) else {
+    let Ok(mut store) = Embedded::open(dir, options.clone()) else {
         return (acknowledged, last);
     };
     for number in 1..=rounds {
@@ -162,8 +177,19 @@ async fn write_until_lost(dir: &Path, disk: Arc<FailingDisk>, rounds: u64) -> ([
                 other => panic!("{other:?}"),
             }
         }
+        // Larger than a file: what comes next, if only a mark, begins a new one.
+        if number % 4 == 0 && store.txn(Txn::put("/large", vec![b'x'; 5000])).await.is_err() {
+            break;
+        }
         if number % 5 == 0 && store.compact(Revision(last.0 - 3)).await.is_err() {
             break;
+        }
+        if number % 8 == 0 {
+            store.close().await;
+            match Embedded::open(dir, options.clone()) {
+                Ok(opened) => store = opened,
+                Err(_) => break,
+            }
         }
     }
     (acknowledged, last)

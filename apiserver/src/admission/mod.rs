@@ -1,0 +1,147 @@
+//! Admission: may this object come to be here, in this form? A request that is allowed and whose object has its kind's
+//! shape passes a fixed chain of steps: first those that may change the object, then, when it is complete and valid, those
+//! that may only refuse it.
+//!
+//! ```text
+//! write ─▶ shape ─▶ mutate: (webhooks) ─▶ shape ─▶ check ─▶ validate: lifecycle, (policies, webhooks), quota ─▶ store
+//! ```
+//!
+//! Reads are never asked about, and neither is what the server writes by itself ([`Author::Server`]).
+
+mod lifecycle;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::authentication::Identity;
+use crate::registry::Resource;
+use crate::registry::objects::{Objects, Persist};
+use crate::status::ApiResult;
+
+pub use lifecycle::NamespaceLifecycle;
+
+/// Who writes.
+#[derive(Clone, Debug)]
+pub enum Author {
+    /// The server itself: nobody is asked.
+    Server,
+    /// A client.
+    Client(Arc<Identity>),
+}
+
+/// What a request does to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It comes to be.
+    Create,
+    /// It changes.
+    Update,
+    /// It goes.
+    Delete,
+}
+
+/// A request, as the steps see it. Objects are in the version of the request.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Who asks.
+    pub identity: &'a Identity,
+    /// What is done.
+    pub operation: Operation,
+    /// To what kind.
+    pub resource: &'a Resource,
+    /// `status`, or empty.
+    pub subresource: &'a str,
+    /// Where.
+    pub namespace: Option<&'a str>,
+    /// To which object; empty where its name is still to be made.
+    pub name: &'a str,
+    /// The object as it is; none when it comes to be.
+    pub old: Option<&'a Value>,
+    /// The object as it will be; none when it goes.
+    pub new: Option<&'a Value>,
+    /// Whether it is kept.
+    pub persist: Persist,
+    /// The name under which the written fields are managed.
+    pub manager: &'a str,
+}
+
+/// What the steps have to say beside yes.
+#[derive(Clone, Debug, Default)]
+pub struct Remarks {
+    /// Texts for `Warning` headers.
+    pub warnings: Vec<String>,
+    /// For the audit log.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A step. Each is asked about every write; it says nothing about what is not its business.
+#[async_trait]
+pub trait Step: Send + Sync {
+    /// Changes the object.
+    ///
+    /// # Errors
+    /// When it is refused.
+    async fn mutate(
+        &self,
+        objects: &Objects,
+        request: &Request<'_>,
+        new: &mut Value,
+        remarks: &mut Remarks,
+    ) -> ApiResult<()> {
+        let _ = (objects, request, new, remarks);
+        Ok(())
+    }
+
+    /// Decides about the complete object.
+    ///
+    /// # Errors
+    /// When it is refused.
+    async fn validate(&self, objects: &Objects, request: &Request<'_>, remarks: &mut Remarks) -> ApiResult<()> {
+        let _ = (objects, request, remarks);
+        Ok(())
+    }
+}
+
+/// The steps, in their order.
+pub struct Chain {
+    steps: Vec<Box<dyn Step>>,
+}
+
+impl Chain {
+    /// The steps that every server has.
+    pub fn standard() -> Self {
+        Self {
+            steps: vec![Box::new(NamespaceLifecycle)],
+        }
+    }
+
+    /// Lets every step change the object.
+    pub(crate) async fn mutate(
+        &self,
+        objects: &Objects,
+        request: &Request<'_>,
+        new: &mut Value,
+        remarks: &mut Remarks,
+    ) -> ApiResult<()> {
+        for step in &self.steps {
+            step.mutate(objects, request, new, remarks).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks every step.
+    pub(crate) async fn validate(
+        &self,
+        objects: &Objects,
+        request: &Request<'_>,
+        remarks: &mut Remarks,
+    ) -> ApiResult<()> {
+        for step in &self.steps {
+            step.validate(objects, request, remarks).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! What PUT and PATCH make of an object, and the same for its scale.
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::negotiate::PatchFormat;
+use crate::patch::{self, PatchError};
+use crate::registry::ScalePaths;
+use crate::registry::object;
+use crate::registry::objects::{Change, Edit, Submitted};
+use crate::status::{ApiError, ApiResult};
+
+/// PUT: the object is to be this.
+pub(super) struct Replace(pub(super) Submitted);
+
+#[async_trait]
+impl Edit for Replace {
+    async fn apply(&self, _: Value) -> ApiResult<Change> {
+        Ok(Change::To(self.0.clone()))
+    }
+}
+
+/// PATCH in one of the formats that change what is there.
+pub(super) struct Patch {
+    /// How it is written.
+    pub(super) format: PatchFormat,
+    /// The patch.
+    pub(super) document: Submitted,
+    /// How objects of the kind merge: strategic patches depend on it.
+    pub(super) rules: Option<patch::strategic::Rules<'static>>,
+}
+
+#[async_trait]
+impl Edit for Patch {
+    async fn apply(&self, old: Value) -> ApiResult<Change> {
+        let mut new = old;
+        let patch = &self.document.object;
+        match (self.format, self.rules) {
+            (PatchFormat::Json, _) => patch::json::apply(&mut new, patch),
+            (PatchFormat::Strategic, Some(rules)) => patch::strategic::apply(&mut new, patch, rules),
+            (PatchFormat::Merge | PatchFormat::Strategic, _) => {
+                patch::merge::apply(&mut new, patch);
+                Ok(())
+            }
+        }
+        .map_err(refused)?;
+        Ok(Change::To(Submitted {
+            object: new,
+            duplicates: self.document.duplicates.clone(),
+        }))
+    }
+}
+
+fn refused(error: PatchError) -> ApiError {
+    match error {
+        PatchError::Malformed(why) => ApiError::bad_request(why),
+        PatchError::Failed(why) => ApiError::unprocessable(why),
+        PatchError::TooManyOperations { limit, got } => ApiError::too_many_operations(got, limit),
+    }
+}
+
+/// An edit of an object's Scale, carried over to the object.
+pub(super) struct ScaleEdit<E> {
+    /// Where the object has its replicas.
+    pub(super) paths: ScalePaths,
+    /// The edit.
+    pub(super) inner: E,
+}
+
+#[async_trait]
+impl<E: Edit> Edit for ScaleEdit<E> {
+    async fn apply(&self, old: Value) -> ApiResult<Change> {
+        let (Change::To(wanted) | Change::Applied(wanted)) = self.inner.apply(scale(&self.paths, &old)).await?;
+        let wanted = wanted.object;
+        for field in ["resourceVersion", "uid"] {
+            let (given, is) = (object::meta(&wanted, field), object::meta(&old, field));
+            if !given.is_empty() && given != is {
+                return Err(ApiError::modified(crate::status::Target::new(
+                    "",
+                    "",
+                    object::meta(&old, "name"),
+                )));
+            }
+        }
+        let replicas = match &wanted["spec"]["replicas"] {
+            Value::Null => 0,
+            given => given
+                .as_i64()
+                .and_then(|n| i32::try_from(n).ok())
+                .ok_or_else(|| ApiError::bad_request("spec.replicas: must be a 32-bit number"))?,
+        };
+        if replicas < 0 {
+            return Err(ApiError::unprocessable(
+                "spec.replicas: Invalid value: must be greater than or equal to 0",
+            ));
+        }
+        let mut new = old;
+        set(&mut new, &self.paths.spec_replicas, json!(replicas));
+        Ok(Change::To(Submitted {
+            object: new,
+            duplicates: Vec::new(),
+        }))
+    }
+}
+
+/// The Scale of an object (`autoscaling/v1`).
+pub(super) fn scale(paths: &ScalePaths, object: &Value) -> Value {
+    let at = |path: &[String]| path.iter().try_fold(object, |value, name| value.get(name));
+    let count = |path: &[String]| at(path).and_then(Value::as_i64).unwrap_or(0);
+    let metadata = &object["metadata"];
+    let mut scale = json!({
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+            "resourceVersion": metadata["resourceVersion"],
+            "creationTimestamp": metadata["creationTimestamp"],
+        },
+        "spec": {"replicas": count(&paths.spec_replicas)},
+        "status": {"replicas": count(&paths.status_replicas)},
+    });
+    if metadata["namespace"].is_null()
+        && let Some(metadata) = scale["metadata"].as_object_mut()
+    {
+        metadata.remove("namespace");
+    }
+    if let Some(selector) = paths.selector.as_deref().and_then(at).and_then(Value::as_str) {
+        scale["status"]["selector"] = json!(selector);
+    }
+    scale
+}
+
+fn set(object: &mut Value, path: &[String], value: Value) {
+    let Some((last, parents)) = path.split_last() else {
+        return;
+    };
+    let mut place = object;
+    for name in parents {
+        if !place[name.as_str()].is_object() {
+            place[name.as_str()] = json!({});
+        }
+        place = &mut place[name.as_str()];
+    }
+    place[last.as_str()] = value;
+}
