@@ -5,6 +5,7 @@
 
 mod access;
 mod crud;
+mod explain;
 mod harness;
 mod hostile;
 mod kubectl;
