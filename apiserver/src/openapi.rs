@@ -37,9 +37,6 @@ pub use merge::merge_rules;
 use crate::registry::{Resource, Table};
 use rows::Row;
 
-/// Writes a v2 document as gnostic's protobuf (`openapi.v2.Document`).
-pub type Encode = fn(&Value) -> Vec<u8>;
-
 /// A document, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -64,15 +61,22 @@ impl Document {
             made: Timestamp::now(),
         }
     }
+
+    /// The same document in protobuf.
+    fn protobuf(&self, bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            ..self.clone()
+        }
+    }
 }
 
 /// The documents, kept up to date with a table of kinds that may change.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OpenApi {
     snapshot: RwLock<Arc<Snapshot>>,
     /// Held while documents are made, so that they are made once. Never taken on the runtime's own threads.
     making: Mutex<()>,
-    encode: Encode,
 }
 
 /// The documents of one state of the table.
@@ -90,6 +94,26 @@ pub struct Snapshot {
 struct Group {
     resources: Known,
     document: Document,
+    protobuf: Arc<OnceLock<Document>>,
+}
+
+impl Group {
+    fn new(resources: &[Arc<Resource>]) -> Self {
+        Self {
+            resources: Known::new(resources),
+            document: Document::json(&v3::document(&rows_of(resources))),
+            protobuf: Arc::default(),
+        }
+    }
+
+    /// The document in protobuf, made from the JSON when somebody first asks: hardly anybody does.
+    fn protobuf(&self) -> Document {
+        let make = || {
+            let value = serde_json::from_slice(&self.document.bytes).unwrap_or_default();
+            self.document.protobuf(breakbulk_protobuf::openapi_v3(&value))
+        };
+        self.protobuf.get_or_init(make).clone()
+    }
 }
 
 /// Rows of the table that are only told apart. They hold objects, and nothing here may keep those when a kind has gone.
@@ -109,16 +133,6 @@ impl Known {
 }
 
 impl OpenApi {
-    /// Nothing is made yet. `encode` writes the v2 document as protobuf; without one an empty message is served, which
-    /// is valid, and enough for kubectl.
-    pub fn new(encode: Option<Encode>) -> Self {
-        Self {
-            snapshot: RwLock::default(),
-            making: Mutex::new(()),
-            encode: encode.unwrap_or(|_| Vec::new()),
-        }
-    }
-
     /// The documents of the table. If what is kept is of another, it is made anew, on a thread that may block.
     /// Cancelled, it is made nevertheless, and there for whoever asks next.
     pub async fn current(self: &Arc<Self>, table: &Arc<Table>) -> Arc<Snapshot> {
@@ -137,12 +151,22 @@ impl OpenApi {
         }
     }
 
+    /// The v3 document at `api/v1` or `apis/GROUP/VERSION`; none if nothing is served there.
+    pub async fn v3(self: &Arc<Self>, table: &Arc<Table>, place: &str, form: Encoding) -> Option<Document> {
+        let group = self.current(table).await.groups.get(place)?.clone();
+        match (form, group.protobuf.get()) {
+            (Encoding::Json, _) => Some(group.document),
+            (Encoding::Protobuf, Some(made)) => Some(made.clone()),
+            (Encoding::Protobuf, None) => tokio::task::spawn_blocking(move || group.protobuf()).await.ok(),
+        }
+    }
+
     /// The v2 document of the table; none only when the server goes down.
-    pub async fn v2(self: &Arc<Self>, table: &Arc<Table>, form: V2) -> Option<Document> {
+    pub async fn v2(self: &Arc<Self>, table: &Arc<Table>, form: Encoding) -> Option<Document> {
         let snapshot = self.current(table).await;
         let made = match form {
-            V2::Json => snapshot.v2.get(),
-            V2::Protobuf => snapshot.v2_protobuf.get(),
+            Encoding::Json => snapshot.v2.get(),
+            Encoding::Protobuf => snapshot.v2_protobuf.get(),
         };
         if let Some(document) = made {
             return Some(document.clone());
@@ -169,27 +193,24 @@ impl OpenApi {
         fresh
     }
 
-    fn make_v2(&self, snapshot: &Snapshot, table: &Table, form: V2) -> Document {
+    fn make_v2(&self, snapshot: &Snapshot, table: &Table, form: Encoding) -> Document {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let value = || v2::document(&rows_of(table.resources()));
         let json = || Document::json(&value());
         let protobuf = || {
             let value = value();
-            Document {
-                bytes: (self.encode)(&value).into(),
-                ..Document::json(&value)
-            }
+            Document::json(&value).protobuf(breakbulk_protobuf::openapi_v2(&value))
         };
         match form {
-            V2::Json => snapshot.v2.get_or_init(json).clone(),
-            V2::Protobuf => snapshot.v2_protobuf.get_or_init(protobuf).clone(),
+            Encoding::Json => snapshot.v2.get_or_init(json).clone(),
+            Encoding::Protobuf => snapshot.v2_protobuf.get_or_init(protobuf).clone(),
         }
     }
 }
 
-/// The encodings of the v2 document.
+/// How documents are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum V2 {
+pub enum Encoding {
     /// JSON.
     Json,
     /// gnostic's protobuf.
@@ -206,10 +227,7 @@ impl Snapshot {
         }
         let group = |(place, resources): (String, Vec<Arc<Resource>>)| {
             let same = known.groups.get(&place).filter(|group| group.resources.is(&resources));
-            let group = same.cloned().unwrap_or_else(|| Group {
-                document: Document::json(&v3::document(&rows_of(&resources))),
-                resources: Known::new(&resources),
-            });
+            let group = same.cloned().unwrap_or_else(|| Group::new(&resources));
             (place, group)
         };
         let groups: BTreeMap<String, Group> = by_place.into_iter().map(group).collect();
@@ -232,7 +250,7 @@ impl Snapshot {
         self.index.as_ref()
     }
 
-    /// The document at `api/v1` or `apis/GROUP/VERSION`.
+    /// The document at `api/v1` or `apis/GROUP/VERSION`, in JSON.
     pub fn document(&self, place: &str) -> Option<&Document> {
         self.groups.get(place).map(|group| &group.document)
     }

@@ -149,7 +149,7 @@ fn app(config: &Config, objects: Objects) -> Result<Arc<App>, ServerError> {
     let logs = JobLogs::new(log_store.clone(), jobs);
     Ok(Arc::new(App {
         objects,
-        openapi: Arc::new(OpenApi::new(None)),
+        openapi: Arc::new(OpenApi::default()),
         logs,
         log_store,
         ingest: service,

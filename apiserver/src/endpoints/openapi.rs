@@ -1,6 +1,7 @@
 //! `/openapi/v2` and `/openapi/v3`: the documents of [`crate::openapi`], with the headers by which clients keep them
 //! (`k8s.io/kube-openapi/pkg/handler`, `handler3`).
 
+use breakbulk_protobuf::{OPENAPI_V2_MEDIA_TYPE, OPENAPI_V3_MEDIA_TYPE};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
@@ -14,14 +15,13 @@ use super::negotiate;
 use super::path::Route;
 use super::query::Query;
 use super::respond::{self, Answer};
-use crate::openapi::{self, Document, V2};
+use crate::openapi::{self, Document, Encoding};
 use crate::status::{ApiError, ApiResult};
 
 const JSON: &str = "application/json";
-/// The media type of `/openapi/v2` in protobuf, as it is answered.
-const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// What clients ask for; it is no valid media type, and the answer says the other.
-const PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// What clients ask for when they want protobuf: it is no valid media type, and the answer says the other.
+const V2_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const V3_ASKED: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 /// How long a document with its hash in the URL may be kept: its content cannot change.
 const KEPT: SignedDuration = SignedDuration::from_hours(365 * 24);
 
@@ -32,46 +32,48 @@ pub(super) async fn answer(app: &App, parts: &http::request::Parts, route: &Rout
     let headers = &parts.headers;
     match route {
         Route::OpenApiV2 => {
-            let offers = [
-                (JSON, V2::Json),
-                (PROTOBUF_ASKED, V2::Protobuf),
-                (PROTOBUF, V2::Protobuf),
-            ];
-            let media = offers.map(|(media, _)| media);
-            let chosen =
-                negotiate::first_of(headers, &media).ok_or_else(|| ApiError::not_acceptable(&media.join(", ")))?;
-            let form = offers[chosen].1;
+            let (form, media) = encoding(headers, [JSON, V2_ASKED, OPENAPI_V2_MEDIA_TYPE])?;
             let document = app.openapi.v2(&table, form).await.ok_or_else(failed)?;
-            let media = if form == V2::Json { JSON } else { PROTOBUF };
             Ok(send(&document, media, headers))
         }
-        Route::OpenApiV3(place) => {
-            negotiate::first_of(headers, &[JSON]).ok_or_else(|| ApiError::not_acceptable(JSON))?;
+        Route::OpenApiV3(None) => {
             let snapshot = app.openapi.current(&table).await;
-            let Some(place) = place else {
-                return Ok(send(snapshot.index().ok_or_else(failed)?, JSON, headers));
-            };
-            let document = snapshot.document(place).ok_or_else(ApiError::no_such_path)?;
+            Ok(send(snapshot.index().ok_or_else(failed)?, JSON, headers))
+        }
+        Route::OpenApiV3(Some(place)) => {
+            let (form, media) = encoding(headers, [JSON, V3_ASKED, OPENAPI_V3_MEDIA_TYPE])?;
+            let document = app.openapi.v3(&table, place, form).await;
+            let document = document.ok_or_else(ApiError::no_such_path)?;
             let query = Query::parse(parts.uri.query().unwrap_or(""))?;
-            Ok(versioned(document, place, query.get("hash"), headers))
+            Ok(versioned(&document, media, place, query.get("hash"), headers))
         }
         _ => Err(ApiError::no_such_path()),
     }
 }
 
+/// What the client takes of JSON, protobuf as it is asked for and protobuf as it is answered, and how that is called in
+/// the answer.
+fn encoding(headers: &HeaderMap, offers: [&'static str; 3]) -> ApiResult<(Encoding, &'static str)> {
+    match negotiate::first_of(headers, &offers) {
+        Some(0) => Ok((Encoding::Json, JSON)),
+        Some(_) => Ok((Encoding::Protobuf, offers[2])),
+        None => Err(ApiError::not_acceptable(&offers.join(", "))),
+    }
+}
+
 /// A v3 document. With its hash in the URL it may be kept for ever; with the hash of another one the client is sent to
 /// the one there is.
-fn versioned(document: &Document, place: &str, hash: Option<&str>, headers: &HeaderMap) -> Answer {
+fn versioned(document: &Document, media: &'static str, place: &str, hash: Option<&str>, headers: &HeaderMap) -> Answer {
     match hash.filter(|hash| !hash.is_empty()) {
-        None => send(document, JSON, headers),
+        None => send(document, media, headers),
         Some(hash) if hash != document.hash => {
-            let mut answer = respond::content(StatusCode::MOVED_PERMANENTLY, JSON, Bytes::new());
+            let mut answer = respond::content(StatusCode::MOVED_PERMANENTLY, media, Bytes::new());
             set(&mut answer, LOCATION, &openapi::url(place, document));
             set(&mut answer, VARY, "Accept");
             answer
         }
         Some(_) => {
-            let mut answer = send(document, JSON, headers);
+            let mut answer = send(document, media, headers);
             set(&mut answer, CACHE_CONTROL, "public, immutable");
             set(&mut answer, EXPIRES, &http_date(Timestamp::now() + KEPT));
             answer

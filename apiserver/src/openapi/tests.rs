@@ -218,8 +218,7 @@ fn only_what_changed_is_made_anew() {
 
 #[tokio::test]
 async fn documents_are_made_once_for_all_who_ask_at_the_same_time() {
-    let encode: Encode = |value| value["swagger"].to_string().into_bytes();
-    let api = Arc::new(OpenApi::new(Some(encode)));
+    let api = Arc::new(OpenApi::default());
     let table = Registry::new().table();
     let ask = || {
         let (api, table) = (api.clone(), table.clone());
@@ -228,10 +227,15 @@ async fn documents_are_made_once_for_all_who_ask_at_the_same_time() {
     let (one, two) = (ask(), ask());
     let (one, two) = (one.await.unwrap(), two.await.unwrap());
     assert!(Arc::ptr_eq(&one, &two));
-    let json = api.v2(&table, V2::Json).await.unwrap();
-    let protobuf = api.v2(&table, V2::Protobuf).await.unwrap();
-    assert_eq!(protobuf.bytes, "\"2.0\"");
+    let json = api.v2(&table, Encoding::Json).await.unwrap();
+    let protobuf = api.v2(&table, Encoding::Protobuf).await.unwrap();
+    // The first field of both messages is the version.
+    assert_eq!(&protobuf.bytes[..5], b"\x0a\x032.0");
     assert_eq!(json.hash, protobuf.hash);
+    let v3 = api.v3(&table, "api/v1", Encoding::Protobuf).await.unwrap();
+    assert_eq!(&v3.bytes[..7], b"\x0a\x053.0.0");
+    assert_eq!(v3.hash, one.document("api/v1").unwrap().hash);
+    assert!(api.v3(&table, "apis/none/v1", Encoding::Json).await.is_none());
 }
 
 #[test]

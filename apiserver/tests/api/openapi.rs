@@ -79,7 +79,11 @@ async fn v2_is_json_or_protobuf_as_asked() {
         let known = get(&client, "/openapi/v2", &[("accept", accept), ("if-none-match", &tag)]).await;
         assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
     }
-    for uri in ["/openapi/v2", "/openapi/v3", "/openapi/v3/api/v1"] {
+    let asked = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+    let v3 = get(&client, "/openapi/v3/api/v1", &[("accept", asked)]).await;
+    let media = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+    assert_eq!(header(&v3, "content-type"), media);
+    for uri in ["/openapi/v2", "/openapi/v3/api/v1"] {
         let answer = get(&client, uri, &[("accept", "text/html")]).await;
         assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE, "{uri}");
     }
