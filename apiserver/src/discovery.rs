@@ -64,7 +64,8 @@ pub fn groups(table: &Table) -> Value {
 /// `/apis/GROUP`.
 pub fn group(table: &Table, name: &str) -> Option<Value> {
     let versions = versions_by_group(table);
-    let mut group = describe(name, versions.get(name)?);
+    let (_, versions) = versions.iter().find(|(group, _)| group == name)?;
+    let mut group = describe(name, versions);
     group["kind"] = json!("APIGroup");
     group["apiVersion"] = json!("v1");
     Some(group)
@@ -101,8 +102,9 @@ pub fn aggregated_groups(table: &Table, format: Format) -> Value {
     aggregated(format, &items)
 }
 
-/// The named groups with their versions, in the order of the names: stable from one answer to the next.
-fn versions_by_group(table: &Table) -> BTreeMap<String, Vec<String>> {
+/// The named groups with their versions, in the order of the names: stable from one answer to the next. Ours is the first:
+/// of two kinds of one name (`jobs`) clients take that of the group that they hear of first.
+fn versions_by_group(table: &Table) -> Vec<(String, Vec<String>)> {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for resource in table.resources().iter().filter(|resource| !resource.group.is_empty()) {
         let versions = groups.entry(resource.group.clone()).or_default();
@@ -113,6 +115,8 @@ fn versions_by_group(table: &Table) -> BTreeMap<String, Vec<String>> {
     groups
         .values_mut()
         .for_each(|versions| versions.sort_by_key(|version| std::cmp::Reverse(rank(version))));
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(group, _)| group != breakbulk_schemas::GROUP);
     groups
 }
 

@@ -50,7 +50,7 @@ impl Entry {
             .into_iter()
             .flatten()
             .map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or("").into()));
-        let fields = storage.fields.iter().map(|path| field(value, path).into());
+        let fields = storage.fields.iter().map(|field| field.of(value).into());
         Self {
             key,
             revision,
@@ -140,20 +140,5 @@ impl Entry {
         if !kept.iter().any(|(version, _)| *version == api_version) {
             kept.push((api_version, bytes));
         }
-    }
-}
-
-fn field(value: &Value, path: &[String]) -> String {
-    let mut at = value;
-    for name in path {
-        match at.get(name) {
-            Some(next) => at = next,
-            None => return String::new(),
-        }
-    }
-    match at {
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) => at.to_string(),
-        _ => String::new(),
     }
 }

@@ -7,6 +7,7 @@
 
 mod body;
 mod edits;
+mod eviction;
 mod list;
 mod log;
 mod lookup;
@@ -215,6 +216,13 @@ async fn objects(
     let watching = parts.method == Method::GET && path.subresource.is_none() && query.is_watch()?;
     let verb = verb(&parts.method, path, watching)?;
     permit(app, identity, &resource, path, &query, verb, parts.uri.path())?;
+    let verbs = match path.subresource.as_deref() {
+        None => resource.verbs,
+        Some(name) => resource.subresource(name).ok_or_else(ApiError::no_such_path)?.verbs,
+    };
+    if !verbs.contains(&verb) {
+        return Err(ApiError::method_not_allowed());
+    }
     let target = Target {
         app,
         resource: &resource,
@@ -230,6 +238,7 @@ async fn objects(
         }
         "get" => target.get().await,
         "list" => target.list().await,
+        "create" if path.subresource.as_deref() == Some("eviction") => target.evict(),
         "create" => target.create(body).await,
         "update" => target.replace(body).await,
         "patch" => target.patch(body).await,
@@ -289,6 +298,7 @@ fn verb(method: &Method, path: &ObjectPath, watching: bool) -> ApiResult<&'stati
         ("GET" | "HEAD", true) => "get",
         ("GET" | "HEAD", false) => "list",
         ("POST", false) => "create",
+        ("POST", true) if path.subresource.is_some() => "create",
         ("PUT", true) => "update",
         ("PATCH", true) => "patch",
         ("DELETE", true) => "delete",

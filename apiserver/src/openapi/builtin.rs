@@ -111,6 +111,22 @@ const KINDS: &[(&str, &str, Add)] = &[
     ),
 ];
 
+/// Kinds of which there are none here: known by name, so that clients that ask for them find an empty list. Their
+/// fields would be half of Kubernetes, for nothing.
+const ABSENT: &[(&str, &str)] = &[
+    ("", "Endpoints"),
+    ("", "PersistentVolume"),
+    ("", "PersistentVolumeClaim"),
+    ("", "ReplicationController"),
+    ("apps", "DaemonSet"),
+    ("apps", "Deployment"),
+    ("apps", "ReplicaSet"),
+    ("apps", "StatefulSet"),
+    ("batch", "CronJob"),
+    ("batch", "Job"),
+    ("networking.k8s.io", "Ingress"),
+];
+
 /// What is no resource, and yet in every document: bodies and answers that all resources share.
 const SHARED: &[Add] = &[
     add::<meta::ObjectMeta>,
@@ -135,7 +151,10 @@ pub fn definitions() -> &'static Map<String, Value> {
             mend(schema);
             reshape(name, schema);
         }
-        for (group, kind, _) in KINDS {
+        for (group, kind) in ABSENT {
+            schemas.insert(name_of(group, kind), absent(kind));
+        }
+        for (group, kind) in known() {
             let name = name_of(group, kind);
             if let Some(Value::Object(schema)) = schemas.get_mut(&name) {
                 let kind = json!([{"group": group, "version": "v1", "kind": kind}]);
@@ -154,8 +173,23 @@ pub fn builtin_schema(group: &str, version: &str, kind: &str) -> Option<Value> {
 
 /// Upstream's name for the schema of a kind that is here.
 pub(super) fn schema_name(group: &str, version: &str, kind: &str) -> Option<String> {
-    let known = version == "v1" && KINDS.iter().any(|(g, k, _)| (*g, *k) == (group, kind));
-    known.then(|| name_of(group, kind))
+    let is_known = version == "v1" && known().any(|known| known == (group, kind));
+    is_known.then(|| name_of(group, kind))
+}
+
+fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KINDS
+        .iter()
+        .map(|(group, kind, _)| (*group, *kind))
+        .chain(ABSENT.iter().copied())
+}
+
+fn absent(kind: &str) -> Value {
+    json!({
+        "description": format!("{kind} is known by name only: there are none here, and none can be created."),
+        "type": "object",
+        "properties": super::custom::head(),
+    })
 }
 
 fn name_of(group: &str, kind: &str) -> String {

@@ -70,14 +70,21 @@ pub(super) fn full(raw: &Value, form: Form) -> Value {
         Form::V3 => unfold(&mut schema),
     }
     embed(&mut schema, form);
-    let properties = properties(&mut schema);
-    properties.insert("metadata".to_owned(), described(OBJECT_META, METADATA));
-    properties.insert(
-        "apiVersion".to_owned(),
-        json!({"type": "string", "description": API_VERSION}),
-    );
-    properties.insert("kind".to_owned(), json!({"type": "string", "description": KIND}));
+    properties(&mut schema).extend(head());
     schema
+}
+
+/// The fields that every object has.
+pub(super) fn head() -> Map<String, Value> {
+    let fields = [
+        ("apiVersion", json!({"type": "string", "description": API_VERSION})),
+        ("kind", json!({"type": "string", "description": KIND})),
+        ("metadata", described(OBJECT_META, METADATA)),
+    ];
+    fields
+        .into_iter()
+        .map(|(name, field)| (name.to_owned(), field))
+        .collect()
 }
 
 /// The schema of the list of a kind, whoever's kind it is.
@@ -89,14 +96,13 @@ pub(super) fn list(row: &Row) -> Value {
         "description": format!("{} is a list of {}", row.list_kind, row.kind.kind),
         "type": "object",
         "required": ["items"],
-        "properties": {
-            "apiVersion": {"type": "string", "description": API_VERSION},
-            "kind": {"type": "string", "description": KIND},
-            "metadata": described(LIST_META, LIST_METADATA),
-            "items": {"type": "array", "description": items, "items": reference(&item)},
-        },
+        "properties": head(),
         "x-kubernetes-group-version-kind": [row.list().to_json()],
     });
+    let properties = properties(&mut schema);
+    properties.insert("metadata".to_owned(), described(LIST_META, LIST_METADATA));
+    let items = json!({"type": "array", "description": items, "items": reference(&item)});
+    properties.insert("items".to_owned(), items);
     add_selectable(&mut schema, row);
     schema
 }
@@ -162,13 +168,7 @@ fn embed(schema: &mut Value, form: Form) {
     if !is(schema, EMBEDDED) || (form == Form::V2 && is(schema, PRESERVE)) {
         return;
     }
-    let own = properties(schema);
-    own.insert("metadata".to_owned(), described(OBJECT_META, METADATA));
-    own.insert(
-        "apiVersion".to_owned(),
-        json!({"type": "string", "description": API_VERSION}),
-    );
-    own.insert("kind".to_owned(), json!({"type": "string", "description": KIND}));
+    properties(schema).extend(head());
     let mut required = schema["required"].as_array().cloned().unwrap_or_default();
     for name in ["kind", "apiVersion"] {
         if !required.iter().any(|have| have == name) {

@@ -86,7 +86,7 @@ impl Row {
             kind: resource.kind.clone(),
         };
         let source = match &resource.body {
-            Body::Typed(_) => Source::Builtin,
+            Body::Typed(_) | Body::Absent => Source::Builtin,
             Body::Schema(definition) => Source::Custom(Some(definition.raw.clone())),
         };
         Self {

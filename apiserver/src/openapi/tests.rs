@@ -112,6 +112,15 @@ fn every_patch_lists_what_clients_look_for() {
 }
 
 #[test]
+fn every_kind_of_kubernetes_that_is_served_has_upstreams_name() {
+    for resource in Registry::new().table().resources() {
+        let ours = matches!(resource.body, crate::registry::Body::Schema(_));
+        let named = builtin::schema_name(&resource.group, &resource.version, &resource.kind);
+        assert_eq!(named.is_none(), ours, "{resource:?}");
+    }
+}
+
+#[test]
 fn every_resource_has_its_paths_and_operation_ids_are_unique() {
     let v2 = v2_value();
     let registry = Registry::new();
@@ -127,8 +136,14 @@ fn every_resource_has_its_paths_and_operation_ids_are_unique() {
             ""
         };
         let object = format!("{root}{scope}/{}/{{name}}", resource.plural);
-        for method in ["get", "put", "patch", "delete"] {
-            assert!(v2["paths"][&object][method].is_object(), "{method} {object}");
+        for (verb, method) in [
+            ("get", "get"),
+            ("update", "put"),
+            ("patch", "patch"),
+            ("delete", "delete"),
+        ] {
+            let there = v2["paths"][&object][method].is_object();
+            assert_eq!(there, resource.verbs.contains(&verb), "{method} {object}");
         }
     }
     let mut ids: BTreeMap<&str, &str> = BTreeMap::new();

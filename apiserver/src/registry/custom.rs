@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::conversion::{Conversion, Convert};
 use super::object;
 use super::resource::{
-    Body, Definition, Generation, NameRule, Resource, Rules, ScalePaths, Selectable, Storage, Subresource,
+    Accepting, Body, Definition, Field, Generation, NameRule, Resource, Rules, ScalePaths, Selectable, Storage,
+    Subresource,
 };
 use crate::cacher::StorageCache;
 use crate::schema::{Schema, SchemaError};
@@ -49,7 +50,7 @@ pub struct Rows {
 
 /// The rows of a kind of our own.
 pub(super) fn own(row: &KindRow) -> Result<Rows, DefinitionError> {
-    rows(&(row.crd)(), None, None)
+    rows(&(row.crd)(), Accepting::All, None, None)
 }
 
 /// The rows of a definition. `before` is the storage that it had: it is kept if nothing differs that stored objects or their
@@ -59,6 +60,7 @@ pub(super) fn own(row: &KindRow) -> Result<Rows, DefinitionError> {
 /// What makes it impossible to serve, although it was accepted: none of it should be in a definition that was.
 pub fn rows(
     crd: &CustomResourceDefinition,
+    accepting: Accepting,
     before: Option<&Arc<Storage>>,
     foreign: Option<Arc<dyn Convert>>,
 ) -> Result<Rows, DefinitionError> {
@@ -84,7 +86,14 @@ pub fn rows(
             Some(foreign) => Some(Conversion::Foreign(foreign.clone())),
             None => Some(Conversion::Rename),
         };
-        resources.push(Arc::new(resource(crd, version, &labels, storage.clone(), conversion)?));
+        resources.push(Arc::new(resource(
+            crd,
+            version,
+            accepting,
+            &labels,
+            storage.clone(),
+            conversion,
+        )?));
     }
     Ok(Rows { resources, storage })
 }
@@ -96,12 +105,15 @@ fn storage(
     definition: &Definition,
 ) -> Storage {
     let api_version = format!("{}/{}", crd.spec.group, version.name);
-    let split = |label: &String| label.split('.').map(str::to_owned).collect();
+    let mut fields: Vec<Field> = labels.iter().map(|label| Field::path(label)).collect();
+    if crd.spec.group == breakbulk_schemas::GROUP && crd.spec.names.plural == "jobs" {
+        fields.extend(super::core::POD_FIELDS.map(|(_, compute)| Field::Computed(compute)));
+    }
     Storage {
         prefix: format!("{}{}/{}/", super::PREFIX, crd.spec.group, crd.spec.names.plural),
         header: object::header(&api_version, &crd.spec.names.kind),
         api_version,
-        fields: labels.iter().map(split).collect(),
+        fields,
         schema: Some(definition.schema.clone()),
         raw_schema: definition.raw.to_string(),
         cache: StorageCache::new(),
@@ -131,6 +143,7 @@ fn selectable_labels(version: &CustomResourceDefinitionVersion) -> Vec<String> {
 fn resource(
     crd: &CustomResourceDefinition,
     version: &CustomResourceDefinitionVersion,
+    accepting: Accepting,
     labels: &[String],
     storage: Arc<Storage>,
     conversion: Option<Conversion>,
@@ -164,6 +177,7 @@ fn resource(
             prepare: |_, _| {},
         },
         generation: Generation::Counted,
+        accepting,
         conversion,
         columns: Arc::new(Columns::from_crd(
             version.additional_printer_columns.as_deref().unwrap_or_default(),

@@ -22,7 +22,8 @@ use tokio::sync::watch;
 
 pub use custom::{DefinitionError, Rows, rows as definition_rows};
 pub use resource::{
-    Body, Definition, Generation, NameRule, Resource, Rules, ScalePaths, Selectable, Storage, Sub, SubKind, Subresource,
+    Accepting, Body, Definition, Field, Generation, NameRule, Resource, Rules, ScalePaths, Selectable, Storage, Sub,
+    SubKind, Subresource,
 };
 
 /// Every key begins so.
@@ -51,7 +52,9 @@ impl Registry {
             let rows = custom::own(&row).expect("the kinds of this server have definitions that it accepts");
             resources.extend(rows.resources);
         }
-        resources.extend(core::rows().into_iter().map(Arc::new));
+        let jobs = resources.iter().find(|resource| resource.plural == "jobs");
+        let jobs = jobs.expect("Job is one of the kinds of this server").storage.clone();
+        resources.extend(core::rows(&jobs).into_iter().map(Arc::new));
         Self {
             table: RwLock::new(Arc::new(Table::new(0, resources))),
             generation: watch::Sender::new(0),
@@ -92,7 +95,9 @@ impl Table {
                 .entry(resource.plural.clone())
                 .or_default()
                 .push(resource.clone());
-            by_prefix.insert(resource.storage.prefix.clone(), resource.storage.clone());
+            if !matches!(resource.body, Body::Absent) {
+                by_prefix.insert(resource.storage.prefix.clone(), resource.storage.clone());
+            }
         }
         Self {
             generation,

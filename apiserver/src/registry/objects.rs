@@ -81,6 +81,16 @@ pub struct Submitted {
     pub duplicates: Vec<String>,
 }
 
+impl Submitted {
+    /// An object that nobody sent.
+    pub fn plain(object: Value) -> Self {
+        Self {
+            object,
+            duplicates: Vec::new(),
+        }
+    }
+}
+
 /// What a write answers.
 #[derive(Clone, Debug)]
 pub struct Written {
@@ -317,6 +327,7 @@ fn shape(
             unknown.extend(metadata::unknown_fields(value, &kept, ""));
             *value = kept;
         }
+        Body::Absent => return Err(ApiError::method_not_allowed()),
     }
     let unknown = unknown.iter().map(|path| format!("unknown field {path:?}"));
     let problems: Vec<String> = unknown

@@ -24,8 +24,8 @@ pub struct Storage {
     pub header: Bytes,
     /// The version that objects are stored in, `group/version`.
     pub api_version: String,
-    /// Paths of the fields that selectors may name, as the stored version spells them.
-    pub fields: Vec<Vec<String>>,
+    /// The fields that selectors may name.
+    pub fields: Vec<Field>,
     /// Fills in what objects lack that were stored before the kind's definition had these defaults.
     pub schema: Option<Arc<Schema>>,
     /// The same as text: what two storages are compared by.
@@ -39,8 +39,46 @@ impl Storage {
     pub(super) fn holds_the_same_as(&self, other: &Self) -> bool {
         self.prefix == other.prefix
             && self.header == other.header
-            && self.fields == other.fields
+            && self.fields.len() == other.fields.len()
+            && self.fields.iter().zip(&other.fields).all(|(one, other)| one.is(other))
             && self.raw_schema == other.raw_schema
+    }
+}
+
+/// A field that is kept beside an object in memory, for selectors.
+#[derive(Clone, Debug)]
+pub enum Field {
+    /// What stands at a path, as the stored version spells it.
+    Path(Vec<String>),
+    /// What follows from the object.
+    Computed(fn(&Value) -> String),
+}
+
+impl Field {
+    /// From `spec.nodeName`.
+    pub fn path(text: &str) -> Self {
+        Self::Path(text.split('.').map(str::to_owned).collect())
+    }
+
+    /// Its value; empty when it is not set.
+    pub fn of(&self, object: &Value) -> String {
+        match self {
+            Self::Computed(compute) => compute(object),
+            Self::Path(path) => match path.iter().try_fold(object, |at, name| at.get(name)) {
+                Some(Value::String(text)) => text.clone(),
+                Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string(),
+                _ => String::new(),
+            },
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Path(one), Self::Path(other)) => one == other,
+            // What is computed depends on the kind alone.
+            (Self::Computed(_), Self::Computed(_)) => true,
+            _ => false,
+        }
     }
 }
 
@@ -72,6 +110,8 @@ pub enum Body {
     /// By reading it into the Kubernetes type and writing it out again: what is unknown falls out, what has the
     /// wrong type is an error.
     Typed(fn(Value) -> Result<Value, String>),
+    /// Nothing of this kind can be written.
+    Absent,
 }
 
 /// What a CustomResourceDefinition says of the bodies of one version.
@@ -102,6 +142,16 @@ pub enum Generation {
     Counted,
     /// They are not.
     None,
+}
+
+/// Whether objects may come to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accepting {
+    /// They may.
+    #[default]
+    All,
+    /// The definition of their kind is being deleted.
+    NothingNew,
 }
 
 /// A subresource of a row: what is reached at `…/NAME/status`.
@@ -235,6 +285,8 @@ pub struct Resource {
     pub rules: Rules,
     /// Whether it counts generations.
     pub generation: Generation,
+    /// Whether objects may come to be.
+    pub accepting: Accepting,
     /// How stored objects become objects of this version and back; none when they are stored in it.
     pub conversion: Option<Conversion>,
     /// The columns of its tables.
@@ -275,7 +327,7 @@ impl Resource {
     /// The definition; none for Kubernetes' own kinds.
     pub fn definition(&self) -> Option<&Definition> {
         match &self.body {
-            Body::Typed(_) => None,
+            Body::Typed(_) | Body::Absent => None,
             Body::Schema(definition) => Some(definition),
         }
     }

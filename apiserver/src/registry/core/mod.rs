@@ -1,20 +1,27 @@
 //! Rows of Kubernetes' own kinds: what a control plane without containers uses of them. Types are k8s-openapi's.
+//!
+//! [`pods`] shows jobs as Pods, so that programs that know only those find their logs; [`absent`] names kinds of which there
+//! are none here, since clients ask for them all the same.
+
+mod absent;
+mod pods;
+mod tables;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, ResourceQuota, Secret, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-use k8s_openapi::api::scheduling::v1::PriorityClass;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::conversion::{Conversion, Native};
-use super::resource::{Body, Generation, NameRule, Resource, Rules, Selectable, Storage, Subresource};
-use super::{events, object, rules};
+use super::resource::{
+    Accepting, Body, Field, Generation, NameRule, Resource, Rules, Selectable, Storage, Subresource,
+};
+use super::{events, object};
 use crate::cacher::StorageCache;
 use crate::table::Columns;
+
+pub(super) use pods::FIELDS as POD_FIELDS;
 
 /// What can be done with objects that are stored.
 pub(super) const ALL_VERBS: &[&str] = &[
@@ -44,8 +51,9 @@ struct Row {
     generation: Generation,
 }
 
-const STATUS: &[Subresource] = &[Subresource::STATUS];
-const NAMESPACE: &[Subresource] = &[Subresource::STATUS, Subresource::FINALIZE];
+/// What can be done with a view.
+const READ_VERBS: &[&str] = &["get", "list", "watch"];
+
 const PLAIN: Rules = Rules {
     validate: |_, _| Vec::new(),
     prepare: |_, _| {},
@@ -78,79 +86,16 @@ const fn plain(group: &'static str, names: Names, namespaced: bool, typed: fn(Va
     }
 }
 
-/// The core group.
-fn core_group() -> Vec<Row> {
-    let all = |names, typed| plain("", names, false, typed);
-    let inside = |names, typed| plain("", names, true, typed);
-    vec![
-        Row {
-            subresources: NAMESPACE,
-            names: NameRule::Label,
-            fields: &["status.phase"],
-            rules: rules::NAMESPACE,
-            ..all(("Namespace", "namespaces", &["ns"]), through::<Namespace>)
-        },
-        Row {
-            subresources: STATUS,
-            fields: &["spec.unschedulable"],
-            ..all(("Node", "nodes", &["no"]), through::<Node>)
-        },
-        Row {
-            fields: &["type"],
-            rules: rules::SECRET,
-            ..inside(("Secret", "secrets", &[]), through::<Secret>)
-        },
-        Row {
-            rules: rules::CONFIG_MAP,
-            ..inside(("ConfigMap", "configmaps", &["cm"]), through::<ConfigMap>)
-        },
-        Row {
-            fields: &events::FIELDS,
-            ..inside(("Event", "events", &["ev"]), through::<Event>)
-        },
-        inside(
-            ("ServiceAccount", "serviceaccounts", &["sa"]),
-            through::<ServiceAccount>,
-        ),
-        Row {
-            subresources: STATUS,
-            ..inside(
-                ("ResourceQuota", "resourcequotas", &["quota"]),
-                through::<ResourceQuota>,
-            )
-        },
-    ]
-}
-
-/// The other groups.
-fn other_groups() -> Vec<Row> {
-    let rbac = |names, namespaced, typed| Row {
-        names: NameRule::Segment,
-        ..plain("rbac.authorization.k8s.io", names, namespaced, typed)
-    };
-    let priority: Names = ("PriorityClass", "priorityclasses", &["pc"]);
-    vec![
-        plain("coordination.k8s.io", ("Lease", "leases", &[]), true, through::<Lease>),
-        plain("scheduling.k8s.io", priority, false, through::<PriorityClass>),
-        rbac(("Role", "roles", &[]), true, through::<Role>),
-        rbac(("RoleBinding", "rolebindings", &[]), true, through::<RoleBinding>),
-        rbac(("ClusterRole", "clusterroles", &[]), false, through::<ClusterRole>),
-        rbac(
-            ("ClusterRoleBinding", "clusterrolebindings", &[]),
-            false,
-            through::<ClusterRoleBinding>,
-        ),
-    ]
-}
-
-/// All rows.
-pub(super) fn rows() -> Vec<Resource> {
-    let mut resources = Vec::new();
-    for row in core_group().into_iter().chain(other_groups()) {
+/// All rows. `jobs` is where the jobs are kept that the Pods are a view of.
+pub(super) fn rows(jobs: &Arc<Storage>) -> Vec<Resource> {
+    let mut resources = vec![pods::row(jobs)];
+    resources.extend(absent::rows());
+    for row in tables::all() {
         let resource = resource(&row, storage(&row));
         if row.kind == "Event" {
             let events = Resource {
                 group: "events.k8s.io".to_owned(),
+                body: Body::Typed(through::<k8s_openapi::api::events::v1::Event>),
                 ..self::resource(&row, resource.storage.clone())
             };
             resources.push(second_events(events));
@@ -169,7 +114,7 @@ fn api_version(row: &Row) -> String {
 }
 
 fn storage(row: &Row) -> Arc<Storage> {
-    let path = |field: &&str| field.split('.').map(str::to_owned).collect();
+    let path = |field: &&str| Field::path(field);
     Arc::new(Storage {
         prefix: format!("{}{}/", super::PREFIX, row.plural),
         header: object::header(&api_version(row), row.kind),
@@ -220,6 +165,7 @@ fn resource(row: &Row, storage: Arc<Storage>) -> Resource {
         body: Body::Typed(row.typed),
         rules: row.rules,
         generation: row.generation,
+        accepting: Accepting::All,
         conversion: None,
         columns: Arc::new(Columns::core(row.kind)),
     }

@@ -1,0 +1,143 @@
+//! The table of Kubernetes' own kinds that are kept here.
+
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    ValidatingWebhookConfiguration,
+};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Node, ResourceQuota, Secret, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+
+use super::{Names, Row, plain, through};
+use crate::registry::resource::{Generation, NameRule, Subresource};
+use crate::registry::{events, rules};
+
+const STATUS: &[Subresource] = &[Subresource::STATUS];
+const NAMESPACE: &[Subresource] = &[Subresource::STATUS, Subresource::FINALIZE];
+
+/// All of them.
+pub(super) fn all() -> impl Iterator<Item = Row> {
+    core_group().into_iter().chain(other_groups())
+}
+
+/// The core group.
+fn core_group() -> Vec<Row> {
+    let all = |names, typed| plain("", names, false, typed);
+    let inside = |names, typed| plain("", names, true, typed);
+    vec![
+        Row {
+            subresources: NAMESPACE,
+            names: NameRule::Label,
+            fields: &["status.phase"],
+            rules: rules::NAMESPACE,
+            ..all(("Namespace", "namespaces", &["ns"]), through::<Namespace>)
+        },
+        Row {
+            subresources: STATUS,
+            fields: &["spec.unschedulable"],
+            ..all(("Node", "nodes", &["no"]), through::<Node>)
+        },
+        Row {
+            fields: &["type"],
+            rules: rules::SECRET,
+            ..inside(("Secret", "secrets", &[]), through::<Secret>)
+        },
+        Row {
+            rules: rules::CONFIG_MAP,
+            ..inside(("ConfigMap", "configmaps", &["cm"]), through::<ConfigMap>)
+        },
+        Row {
+            fields: &events::FIELDS,
+            ..inside(("Event", "events", &["ev"]), through::<Event>)
+        },
+        inside(
+            ("ServiceAccount", "serviceaccounts", &["sa"]),
+            through::<ServiceAccount>,
+        ),
+        Row {
+            subresources: STATUS,
+            ..inside(
+                ("ResourceQuota", "resourcequotas", &["quota"]),
+                through::<ResourceQuota>,
+            )
+        },
+    ]
+}
+
+/// The other groups.
+fn other_groups() -> Vec<Row> {
+    const ADMISSION: &str = "admissionregistration.k8s.io";
+    let counted = |group, names, typed| Row {
+        generation: Generation::Counted,
+        ..plain(group, names, false, typed)
+    };
+    let rbac = |names, namespaced, typed| Row {
+        names: NameRule::Segment,
+        ..plain("rbac.authorization.k8s.io", names, namespaced, typed)
+    };
+    let priority: Names = ("PriorityClass", "priorityclasses", &["pc"]);
+    vec![
+        plain("coordination.k8s.io", ("Lease", "leases", &[]), true, through::<Lease>),
+        plain("scheduling.k8s.io", priority, false, through::<PriorityClass>),
+        rbac(("Role", "roles", &[]), true, through::<Role>),
+        rbac(("RoleBinding", "rolebindings", &[]), true, through::<RoleBinding>),
+        rbac(("ClusterRole", "clusterroles", &[]), false, through::<ClusterRole>),
+        rbac(
+            ("ClusterRoleBinding", "clusterrolebindings", &[]),
+            false,
+            through::<ClusterRoleBinding>,
+        ),
+        Row {
+            subresources: STATUS,
+            categories: &["api-extensions"],
+            ..counted(
+                "apiextensions.k8s.io",
+                (
+                    "CustomResourceDefinition",
+                    "customresourcedefinitions",
+                    &["crd", "crds"],
+                ),
+                through::<CustomResourceDefinition>,
+            )
+        },
+        Row {
+            subresources: STATUS,
+            categories: &["api-extensions"],
+            ..counted(
+                ADMISSION,
+                ("ValidatingAdmissionPolicy", "validatingadmissionpolicies", &[]),
+                through::<ValidatingAdmissionPolicy>,
+            )
+        },
+        Row {
+            categories: &["api-extensions"],
+            ..counted(
+                ADMISSION,
+                (
+                    "ValidatingAdmissionPolicyBinding",
+                    "validatingadmissionpolicybindings",
+                    &[],
+                ),
+                through::<ValidatingAdmissionPolicyBinding>,
+            )
+        },
+        Row {
+            categories: &["api-extensions"],
+            ..counted(
+                ADMISSION,
+                ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", &[]),
+                through::<ValidatingWebhookConfiguration>,
+            )
+        },
+        Row {
+            categories: &["api-extensions"],
+            ..counted(
+                ADMISSION,
+                ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", &[]),
+                through::<MutatingWebhookConfiguration>,
+            )
+        },
+    ]
+}
