@@ -231,6 +231,54 @@ fn only_what_changed_is_made_anew() {
     assert_eq!(old.bytes.as_ptr(), new.bytes.as_ptr());
 }
 
+/// A definition with these versions, and whether each is served.
+fn definition(versions: &[(&str, bool)]) -> Vec<Arc<Resource>> {
+    let version = |(at, (name, served)): (usize, &(&str, bool))| {
+        json!({"name": name, "served": served, "storage": at == 0, "schema": {"openAPIV3Schema": {
+            "type": "object", "properties": {"spec": {"type": "object", "description": format!("of {name}")}}}}})
+    };
+    let versions: Vec<Value> = versions.iter().enumerate().map(version).collect();
+    let crd = json!({"metadata": {"name": "foos.example.com"}, "spec": {
+        "group": "example.com", "scope": "Namespaced", "versions": versions,
+        "names": {"kind": "Foo", "plural": "foos"}}});
+    let crd = serde_json::from_value(crd).unwrap();
+    crate::registry::definition_rows(&crd, crate::registry::Accepting::All, None, None)
+        .unwrap()
+        .resources
+}
+
+#[tokio::test]
+async fn a_version_is_published_while_it_is_served() {
+    let (api, registry) = (Arc::new(OpenApi::default()), Registry::new());
+    let own = registry.table().resources().to_vec();
+    for versions in [
+        &[("v1", true), ("v2", true)][..],
+        &[("v1", true), ("v2", false)],
+        &[("v1", true), ("v3", true)],
+        &[],
+    ] {
+        let foos = if versions.is_empty() {
+            Vec::new()
+        } else {
+            definition(versions)
+        };
+        registry.replace(own.iter().cloned().chain(foos).collect());
+        let table = registry.table();
+        let v2 = api.v2(&table, Encoding::Json).await.unwrap();
+        let v2: Value = serde_json::from_slice(&v2.bytes).unwrap();
+        for version in ["v1", "v2", "v3"] {
+            let served = versions.contains(&(version, true));
+            let v3 = api
+                .v3(&table, &format!("apis/example.com/{version}"), Encoding::Json)
+                .await;
+            assert_eq!(v3.is_some(), served, "{version} of {versions:?}");
+            let foo = &v2["definitions"][format!("com.example.{version}.Foo")];
+            let said = foo["properties"]["spec"]["description"].as_str();
+            assert_eq!(said.map(str::to_owned), served.then(|| format!("of {version}")));
+        }
+    }
+}
+
 #[tokio::test]
 async fn documents_are_made_once_for_all_who_ask_at_the_same_time() {
     let api = Arc::new(OpenApi::default());
