@@ -275,6 +275,7 @@ mod tests {
         Identity {
             user: user.to_owned(),
             groups: vec![group.to_owned()],
+            ..Identity::default()
         }
     }
 

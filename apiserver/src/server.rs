@@ -15,7 +15,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use breakbulk_logs::ingest_service;
@@ -37,6 +37,7 @@ use crate::establish::Establish;
 use crate::health::Health;
 use crate::joblog::{CachedJobs, JobAuthority, JobLogs, Jobs};
 use crate::metrics::{Measured, Metrics};
+use crate::openapi::OpenApi;
 use crate::overload::Overload;
 use crate::pki::{self, Authority, PkiError};
 use crate::registry::Registry;
@@ -142,7 +143,6 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     let mut establish = Establish::new(objects.clone()).ok_or(ServerError::NoDefinitions)?;
     establish.load(&mut feed).await.map_err(ServerError::Definitions)?;
 
-
     let listen = |source| ServerError::Listen {
         address: config.listen,
         source,
@@ -199,7 +199,7 @@ fn app(
         authorizer,
         url,
         objects,
-        openapi: OnceLock::new(),
+        openapi: Arc::new(OpenApi::default()),
         logs,
         log_store,
         ingest: service,

@@ -314,6 +314,7 @@ rules:
         let identity = Identity {
             user: user.to_owned(),
             groups: vec!["system:authenticated".to_owned()],
+            ..Identity::default()
         };
         policy.judge(&RequestInfo::of(&request.into_parts().0), &identity)
     }

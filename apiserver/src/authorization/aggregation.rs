@@ -152,11 +152,11 @@ mod tests {
     fn entries(roles: &[Value]) -> Vec<Arc<Entry>> {
         let registry = Registry::new();
         let resource = registry.find(rbac::GROUP, "v1", "clusterroles").unwrap();
-        let storage = registry.storage(resource.storage);
+        let storage = &resource.storage;
         let entry = |role: &Value| {
             let key = role["metadata"]["name"].as_str().unwrap();
             let stored = object::encode(&storage.header, role.as_object().unwrap());
-            Arc::new(Entry::new(storage, key.into(), &stored, 1))
+            Arc::new(Entry::new(storage, key.into(), stored, 1))
         };
         roles.iter().map(entry).collect()
     }

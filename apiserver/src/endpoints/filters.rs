@@ -66,7 +66,8 @@ enum Handled {
 pub(super) async fn serve(app: Arc<App>, who: ApiResult<Who>, request: Request<Body>) -> Answer {
     let (mut parts, mut body) = request.into_parts();
     let info = RequestInfo::of(&parts);
-    app.metrics.authenticated(if who.is_ok() { "success" } else { "failure" });
+    app.metrics
+        .authenticated(if who.is_ok() { "success" } else { "failure" });
     let (who, refused) = match who {
         Ok(who) => (who, None),
         Err(error) => (Who::nobody(), Some(error)),

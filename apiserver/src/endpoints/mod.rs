@@ -16,6 +16,7 @@ mod list;
 mod log;
 mod lookup;
 mod negotiate;
+mod openapi;
 mod path;
 mod query;
 mod respond;
@@ -26,11 +27,11 @@ mod transform;
 mod watch;
 mod write;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::body::Body;
 use breakbulk_logs::{JobUid, LogStore, Namespace};
-use http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +71,7 @@ pub struct App {
     /// Where clients reach this server: `https://host:port`.
     pub url: String,
     /// The OpenAPI documents, made when somebody first asks for them.
-    pub openapi: OnceLock<OpenApi>,
+    pub openapi: Arc<OpenApi>,
     /// The logs of jobs, as clients read them.
     pub logs: JobLogs,
     /// The logs themselves.
@@ -89,15 +90,7 @@ pub struct App {
     pub audit: Option<Arc<AuditLog>>,
 }
 
-/// The media type of `/openapi/v2` in protobuf.
-const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-
 impl App {
-    fn openapi(&self) -> &OpenApi {
-        self.openapi
-            .get_or_init(|| OpenApi::build(&self.objects.registry.table()))
-    }
-
     /// After an object has gone: what else goes with it. A Job's logs do; if that fails they are left behind, which is
     /// told and harmless.
     pub(crate) async fn forget(&self, resource: &Resource, object: &serde_json::Value, persist: Persist) {
@@ -190,7 +183,10 @@ async fn route(
             if verb != "get" {
                 return Err(ApiError::method_not_allowed());
             }
-            document(app, &parts, route)
+            match route {
+                Route::OpenApiV2 | Route::OpenApiV3(_) => openapi::answer(app, &parts, route).await,
+                route => document(app, &parts, route),
+            }
         }
     }
 }
@@ -222,14 +218,9 @@ fn document(app: &App, parts: &http::request::Parts, route: &Route) -> ApiResult
         (Route::Resources { group, version }, _) => {
             ok(&discovery::resources(table, group, version).ok_or_else(ApiError::no_such_path)?)
         }
-        // An empty message is a valid, empty document; kubectl before 1.29 wants to have one.
-        (Route::OpenApiV2, _) => Ok(respond::content(StatusCode::OK, OPENAPI_V2, bytes::Bytes::new())),
-        (Route::OpenApiV3(None), _) => ok(&app.openapi().index()),
-        (Route::OpenApiV3(Some(place)), _) => {
-            let document = app.openapi().document(place).ok_or_else(ApiError::no_such_path)?;
-            Ok(openapi_document(document, &parts.headers))
+        (Route::OpenApiV2 | Route::OpenApiV3(_) | Route::Objects(_) | Route::Unknown, _) => {
+            Err(ApiError::no_such_path())
         }
-        (Route::Objects(_) | Route::Unknown, _) => Err(ApiError::no_such_path()),
     }
 }
 
@@ -247,17 +238,6 @@ fn aggregated(body: &serde_json::Value, format: discovery::Format) -> ApiResult<
         discovery::Format::V2Beta1 => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
     };
     Ok(respond::content(StatusCode::OK, media, body.to_string().into()))
-}
-
-fn openapi_document(document: &crate::openapi::Document, headers: &HeaderMap) -> Answer {
-    let etag = HeaderValue::from_str(&format!("\"{}\"", document.hash)).unwrap_or(HeaderValue::from_static("\"\""));
-    let mut answer = if headers.get(IF_NONE_MATCH) == Some(&etag) {
-        respond::content(StatusCode::NOT_MODIFIED, "application/json", bytes::Bytes::new())
-    } else {
-        respond::encoded(StatusCode::OK, document.bytes.clone())
-    };
-    answer.headers_mut().insert(ETAG, etag);
-    answer
 }
 
 async fn objects(

@@ -210,6 +210,22 @@ pub(super) fn plain(headers: &HeaderMap) -> ApiResult<()> {
     }
 }
 
+/// The place of the first offer that the best clause takes; none if no clause takes any. Without an Accept header
+/// everything is taken.
+pub(super) fn first_of(headers: &HeaderMap, offers: &[&str]) -> Option<usize> {
+    let clauses = clauses(headers);
+    if clauses.is_empty() && !offers.is_empty() {
+        return Some(0);
+    }
+    let takes = |clause: &Clause<'_>, offer: &str| {
+        let (kind, subtype) = offer.split_once('/').unwrap_or((offer, ""));
+        clause.kind == "*" || (clause.kind == kind && (clause.subtype == "*" || clause.subtype == subtype))
+    };
+    clauses
+        .iter()
+        .find_map(|clause| offers.iter().position(|offer| takes(clause, offer)))
+}
+
 fn content_type(headers: &HeaderMap) -> &str {
     let text = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     text.split(';').next().unwrap_or("").trim()

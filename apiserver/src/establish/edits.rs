@@ -32,7 +32,10 @@ struct TakeOff<'a>(&'a str);
 #[async_trait]
 impl Edit for TakeOff<'_> {
     async fn apply(&self, mut old: Value) -> ApiResult<Change> {
-        let left: Vec<&str> = object::finalizers(&old).into_iter().filter(|name| *name != self.0).collect();
+        let left: Vec<&str> = object::finalizers(&old)
+            .into_iter()
+            .filter(|name| *name != self.0)
+            .collect();
         old["metadata"]["finalizers"] = json!(left);
         Ok(Change::To(Submitted::plain(old)))
     }
@@ -58,7 +61,9 @@ pub(super) async fn write_status(
         status: serde_json::to_value(status).map_err(|_| ApiError::internal("a status cannot be written"))?,
     };
     let name = crd.metadata.name.as_deref().unwrap_or_default();
-    let written = objects.update(definitions, None, name, &options(Part::Status), &edit).await;
+    let written = objects
+        .update(definitions, None, name, &options(Part::Status), &edit)
+        .await;
     passing(written.map(drop))
 }
 
@@ -70,7 +75,9 @@ pub(super) async fn take_off_finalizer(
     finalizer: &str,
 ) -> ApiResult<()> {
     let edit = TakeOff(finalizer);
-    let written = objects.update(definitions, None, name, &options(Part::Main), &edit).await;
+    let written = objects
+        .update(definitions, None, name, &options(Part::Main), &edit)
+        .await;
     passing(written.map(drop))
 }
 

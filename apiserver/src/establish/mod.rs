@@ -150,11 +150,16 @@ impl Establish {
         let snapshot = self.definitions.storage.cache.list("", None, 0);
         let mut read = BTreeMap::new();
         for entry in &snapshot.entries {
-            let known = self.read.get(&*entry.key).filter(|(revision, _)| *revision == entry.revision);
+            let known = self
+                .read
+                .get(&*entry.key)
+                .filter(|(revision, _)| *revision == entry.revision);
             let parsed = known.map(|(_, crd)| crd.clone()).or_else(|| {
                 let parsed = serde_json::from_value(entry.parsed());
                 parsed
-                    .inspect_err(|error| tracing::error!(%error, name = &*entry.key, "a stored definition cannot be read"))
+                    .inspect_err(
+                        |error| tracing::error!(%error, name = &*entry.key, "a stored definition cannot be read"),
+                    )
                     .ok()
                     .map(Arc::new)
             });
@@ -281,8 +286,13 @@ impl Establish {
     }
 
     fn publish(&self) {
-        let own = self.served.values().flat_map(|served| served.rows.resources.iter().cloned());
-        self.objects.registry.replace(own.chain(self.others.iter().cloned()).collect());
+        let own = self
+            .served
+            .values()
+            .flat_map(|served| served.rows.resources.iter().cloned());
+        self.objects
+            .registry
+            .replace(own.chain(self.others.iter().cloned()).collect());
     }
 
     /// Deletes the objects of a definition that is being deleted, and lets it go when none is left.
@@ -312,11 +322,13 @@ impl Establish {
             }
             Err(error) => {
                 let failed = Deletion::Failed(error.to_string());
-                self.write_status(crd, &status::terminating(wanted, &failed, now)).await?;
+                self.write_status(crd, &status::terminating(wanted, &failed, now))
+                    .await?;
                 return Ok(Next::Soon);
             }
         }
-        let let_go = edits::take_off_finalizer(&self.objects, &self.definitions, &name, status::CLEANUP_FINALIZER).await;
+        let let_go =
+            edits::take_off_finalizer(&self.objects, &self.definitions, &name, status::CLEANUP_FINALIZER).await;
         let_go.map_err(|source| RoundError::Write { name, source })?;
         Ok(Next::Rest)
     }
@@ -384,7 +396,9 @@ fn name(crd: &CustomResourceDefinition) -> String {
 
 fn has_cleanup(crd: &CustomResourceDefinition) -> bool {
     let finalizers = crd.metadata.finalizers.iter().flatten();
-    finalizers.into_iter().any(|finalizer| finalizer == status::CLEANUP_FINALIZER)
+    finalizers
+        .into_iter()
+        .any(|finalizer| finalizer == status::CLEANUP_FINALIZER)
 }
 
 /// Whether it has a name to be served under: it had one when it was accepted first, and keeps it.

@@ -38,7 +38,9 @@ pub(super) async fn own_kinds(objects: &Objects, definitions: &Resource) -> bool
 async fn write(objects: &Objects, definitions: &Resource, name: &str, object: Value) -> ApiResult<()> {
     let options = WriteOptions::server();
     if objects.cached(definitions, None, name).is_none() {
-        let created = objects.create(definitions, None, Submitted::plain(object.clone()), &options).await;
+        let created = objects
+            .create(definitions, None, Submitted::plain(object.clone()), &options)
+            .await;
         match created {
             Err(error) if error.reason() == "AlreadyExists" => {}
             other => return other.map(drop),

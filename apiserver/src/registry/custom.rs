@@ -80,7 +80,12 @@ pub fn rows(
         })
     };
     Ok(Rows {
-        resources: served.versions.iter().filter(|version| version.served).map(row).collect(),
+        resources: served
+            .versions
+            .iter()
+            .filter(|version| version.served)
+            .map(row)
+            .collect(),
         storage: storage.clone(),
     })
 }

@@ -293,6 +293,12 @@ pub struct Resource {
     pub columns: Arc<Columns>,
 }
 
+impl std::fmt::Debug for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.plural, self.api_version())
+    }
+}
+
 impl Resource {
     /// `breakbulk.dev/v1`, or `v1`.
     pub fn api_version(&self) -> String {
@@ -313,7 +319,7 @@ impl Resource {
         Target::new(&self.group, &self.kind, name)
     }
 
-    /// Whether strategic merge patches are taken: Kubernetes' own kinds.
+    /// Whether it is one of Kubernetes' own kinds.
     pub fn is_typed(&self) -> bool {
         matches!(self.body, Body::Typed(_))
     }

@@ -23,15 +23,18 @@ status:
 ";
 
 pub(crate) struct Kubectl<'a> {
-    program: PathBuf,
+    pub(crate) program: PathBuf,
     server: &'a TestServer,
     cache: tempfile::TempDir,
 }
 
 impl<'a> Kubectl<'a> {
     pub(crate) fn new(program: PathBuf, server: &'a TestServer) -> Self {
-        let cache = tempfile::tempdir().unwrap();
-        Self { program, server, cache }
+        Self {
+            program,
+            server,
+            cache: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub(crate) async fn run(&self, arguments: &[&str], input: &str) -> (bool, String) {
