@@ -1,7 +1,7 @@
 //! Authorization: whether an identity may do what a request asks. Everything not allowed is refused.
 //!
 //! Asked in this order: members of `system:masters` may do everything; health may be read by everybody; a node's agent
-//! may do what its own jobs need ([`node`]); everybody may do what roles and bindings allow ([`rbac`]). Writing these
+//! may do what its own jobs need (`node`); everybody may do what roles and bindings allow ([`rbac`]). Writing these
 //! is limited by [`escalation`]; those that are always there come from [`bootstrap`]; [`aggregation`] fills roles that
 //! are made of others.
 

@@ -3,11 +3,11 @@
 //!
 //! | kind | asks |
 //! |---|---|
-//! | SubjectAccessReview, Self…, Local… | may somebody do this? ([`access`]) |
-//! | SelfSubjectRulesReview | what may I do in a namespace? ([`rules`]) |
-//! | SelfSubjectReview | who am I? ([`who`]) |
-//! | TokenReview | whose token is this? ([`who`]) |
-//! | TokenRequest, at `serviceaccounts/NAME/token` | a token, please ([`token`]) |
+//! | SubjectAccessReview, Self…, Local… | may somebody do this? (`access`) |
+//! | SelfSubjectRulesReview | what may I do in a namespace? (`rules`) |
+//! | SelfSubjectReview | who am I? (`who`) |
+//! | TokenReview | whose token is this? (`who`) |
+//! | TokenRequest, at `serviceaccounts/NAME/token` | a token, please (`token`) |
 
 mod access;
 mod rules;

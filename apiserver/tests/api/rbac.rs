@@ -309,3 +309,71 @@ async fn reviews_answer_what_is_asked_and_refuse_what_is_no_question() {
     assert_eq!(refusal(post(&stranger, subject, &somebody("default")).await).0, 403);
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_question_is_strange_enough_for_a_fault_of_ours() {
+    let server = TestServer::start(On::Embedded).await;
+    let admin = server.client().await;
+    let names: Vec<String> = (0..2000).map(|n| format!("r{n}")).collect();
+    let huge = json!([{"verbs": names, "apiGroups": names, "resources": names}]);
+    let bodies = [
+        json!(null),
+        json!([]),
+        json!({"spec": 5}),
+        json!({"metadata": 7, "spec": {"token": "a.b.c", "namespace": "x", "user": "u"}}),
+        json!({"kind": "Other", "spec": {}}),
+        json!({"spec": {"resourceAttributes": {"fieldSelector": {"rawSelector": "((,"}}}}),
+        json!({"spec": {"resourceAttributes": {"fieldSelector": {"requirements": [{"key": "", "operator": ""}]}}}}),
+        json!({"spec": {"audiences": 1, "expirationSeconds": "x", "boundObjectRef": []}}),
+        json!({"spec": {"expirationSeconds": i64::MAX}}),
+        json!({"metadata": {"name": "r"}, "rules": huge, "roleRef": {"kind": "ClusterRole", "name": "x"}}),
+        json!({"metadata": {"name": "r"}, "rules": [7], "roleRef": 7, "subjects": {}}),
+        json!({"metadata": {"name": "r"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"": "((("}}]}}),
+    ];
+    let paths = [
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+        "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews",
+        "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        "/apis/authentication.k8s.io/v1/tokenreviews",
+        "/api/v1/namespaces/default/serviceaccounts/default/token",
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles?dryRun=All",
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings?dryRun=All",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles?dryRun=All",
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings?dryRun=All",
+    ];
+    let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::default_namespaced(admin.clone());
+    let account = typed(json!({"metadata": {"name": "default"}}));
+    accounts.create(&PostParams::default(), &account).await.unwrap();
+    // One who may write roles but holds nothing: everything in them is compared.
+    let roles: Api<ClusterRole> = Api::all(admin.clone());
+    let writer: ClusterRole = typed(json!({
+        "metadata": {"name": "writer"},
+        "rules": [{"verbs": ["create"], "apiGroups": ["*"], "resources": ["*"]}],
+    }));
+    roles.create(&PostParams::default(), &writer).await.unwrap();
+    let bindings: Api<ClusterRoleBinding> = Api::all(admin.clone());
+    let writes = binding("ann-writes", "ClusterRole", "writer", &user("ann"));
+    bindings.create(&PostParams::default(), &writes).await.unwrap();
+    let ann = server.client_of("ann", &[]).await;
+    until("ann may write", || async {
+        let question = json!({"verb": "create", "resource": "roles", "group": RBAC});
+        may(&ann, question).await["allowed"] == true
+    })
+    .await;
+    for client in [&admin, &ann] {
+        for path in paths {
+            for body in &bodies {
+                match post(client, path, body).await {
+                    Ok(_) => {}
+                    Err(kube::Error::Api(status)) => {
+                        assert!(status.code < 500, "{path} {body:.200}: {status:?}");
+                    }
+                    Err(other) => panic!("{path}: {other}"),
+                }
+            }
+        }
+    }
+    server.stop().await;
+}

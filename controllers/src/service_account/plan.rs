@@ -87,11 +87,14 @@ mod tests {
 
     #[test]
     fn a_namespace_that_goes_gets_nothing() {
-        let mut namespace = Namespace::default();
-        namespace.status = Some(NamespaceStatus {
+        let status = NamespaceStatus {
             phase: Some("Terminating".to_owned()),
             ..NamespaceStatus::default()
-        });
+        };
+        let namespace = Namespace {
+            status: Some(status),
+            ..Namespace::default()
+        };
         assert_eq!(plan(&namespace, None, None, Some("ca")), []);
     }
 

@@ -1,3 +1,5 @@
+//! What is covered and what is missing: upstream's cases, and properties over a small world of rules.
+
 use proptest::prelude::*;
 
 use super::*;

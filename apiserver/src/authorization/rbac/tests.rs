@@ -1,3 +1,5 @@
+//! Which rules match what is asked, and what bindings make of them.
+
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use serde_json::{Value, json};
 
