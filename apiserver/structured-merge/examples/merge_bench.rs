@@ -1,15 +1,17 @@
 //! What one write costs: `cargo run --release -p breakbulk-structured-merge --example merge_bench`.
 //!
-//! Prints the mean time of an update and an apply of an object of about 1 KB with a few managers, each over many runs.
+//! Prints the time of an update and an apply of an object of about 1 KB with a few managers.
 
 use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;
 
 use breakbulk_structured_merge::{Endpoint, FieldSet, Force, Schema, Unconverted, Writer};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-const RUNS: u32 = 20_000;
+const BATCHES: u32 = 400;
+const BATCH: u32 = 25;
 
 fn schema() -> Schema {
     let condition = json!({"type": "object", "properties": {
@@ -64,9 +66,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         reset_fields: &nothing,
         ..main
     };
-    let now = "2026-01-01T00:00:10Z".parse()?;
-    let writer = |manager| Writer { manager, now };
-
     let mut created = object();
     let mut unfinished = created.clone();
     if let Some(map) = unfinished.as_object_mut() {
@@ -84,6 +83,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         live.to_string().len()
     );
 
+    updates(&main, &status, &live)?;
+    applies(&main, &live)
+}
+
+fn writer(manager: &str) -> Writer<'_> {
+    Writer {
+        manager,
+        now: Timestamp::from_second(1_767_225_610).unwrap_or(Timestamp::UNIX_EPOCH),
+    }
+}
+
+fn updates(main: &Endpoint<'_>, status: &Endpoint<'_>, live: &Value) -> Result<(), Box<dyn Error>> {
     let mut phase = live.clone();
     phase["status"]["phase"] = "Succeeded".into();
     phase["status"]["conditions"][0]["status"] = "True".into();
@@ -97,23 +108,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     run("update of the status", || {
         let mut new = phase.clone();
         let started = Instant::now();
-        status.update(Some(&live), &mut new, &writer("controller"))?;
+        status.update(Some(live), &mut new, &writer("controller"))?;
         black_box(new);
         Ok(started.elapsed())
     })?;
     run("update that changes nothing", || {
         let mut new = live.clone();
         let started = Instant::now();
-        main.update(Some(&live), &mut new, &writer("kubectl-edit"))?;
+        main.update(Some(live), &mut new, &writer("kubectl-edit"))?;
         black_box(new);
         Ok(started.elapsed())
-    })?;
+    })
+}
+
+fn applies(main: &Endpoint<'_>, live: &Value) -> Result<(), Box<dyn Error>> {
     let config = json!({"apiVersion": "example.com/v1", "kind": "Job", "metadata": {"name": "build-42"},
         "spec": {"priority": 20, "steps": [{"name": "build", "image": "rust:2"}]}});
-    let applied = main.apply(Some(&live), &config, &writer("applier"), Force::Yes)?.object;
+    let applied = main.apply(Some(live), &config, &writer("applier"), Force::Yes)?.object;
     run("apply that changes something", || {
         let started = Instant::now();
-        black_box(main.apply(Some(&live), &config, &writer("applier"), Force::Yes)?);
+        black_box(main.apply(Some(live), &config, &writer("applier"), Force::Yes)?);
         Ok(started.elapsed())
     })?;
     run("apply that changes nothing", || {
@@ -125,11 +139,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 type Timed = Result<std::time::Duration, Box<dyn Error>>;
 
+/// Other work on the machine only ever adds to a time, so the best of many batches is closest to the truth.
 fn run(what: &str, mut once: impl FnMut() -> Timed) -> Result<(), Box<dyn Error>> {
-    let mut total = std::time::Duration::ZERO;
-    for _ in 0..RUNS {
-        total += once()?;
+    let mut best = f64::INFINITY;
+    for _ in 0..BATCHES {
+        let mut total = std::time::Duration::ZERO;
+        for _ in 0..BATCH {
+            total += once()?;
+        }
+        best = best.min(total.as_secs_f64() * 1e6 / f64::from(BATCH));
     }
-    println!("{what}: {:.1} us", total.as_secs_f64() * 1e6 / f64::from(RUNS));
+    println!("{what}: {best:.1} us");
     Ok(())
 }

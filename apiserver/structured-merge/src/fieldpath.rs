@@ -10,7 +10,7 @@ mod set;
 mod tests;
 
 pub use codec::FieldsError;
-pub(crate) use codec::{MAX_DEPTH, Survey, may_touch, survey};
+pub(crate) use codec::{MAX_DEPTH, Survey, has_all, may_touch, survey};
 pub use element::{Path, PathElement};
 pub use set::FieldSet;
 pub(crate) use set::{Branch, Node};

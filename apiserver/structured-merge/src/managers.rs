@@ -120,6 +120,22 @@ fn take_managed_fields(object: &mut Value) -> Option<Value> {
     object.get_mut("metadata")?.as_object_mut()?.remove(MANAGED_FIELDS)
 }
 
+/// A copy of the object without its entries, which are much of it.
+fn without_managed_fields(object: &Value) -> Value {
+    let copy = |map: &Map<String, Value>, leave: &str| -> Map<String, Value> {
+        map.iter()
+            .filter(|(key, _)| *key != leave)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    };
+    let (Value::Object(map), Some(metadata)) = (object, metadata(object)) else {
+        return object.clone();
+    };
+    let mut bare = copy(map, "metadata");
+    bare.insert("metadata".to_owned(), Value::Object(copy(metadata, MANAGED_FIELDS)));
+    Value::Object(bare)
+}
+
 /// Puts entries into an object, or takes them away when there are none. An object that is no map is left alone: it
 /// does not get past validation.
 fn set_managed_fields(object: &mut Value, entries: Option<Value>) {

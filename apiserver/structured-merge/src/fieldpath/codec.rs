@@ -209,13 +209,36 @@ pub(crate) fn may_touch(fields: &Value, set: &FieldSet) -> bool {
     let Value::Object(map) = fields else { return false };
     let mut key = String::new();
     set.nodes.iter().any(|node| {
-        let PathElement::Field(name) = &node.element else {
-            return map.keys().any(|key| key != "." && !key.starts_with("f:"));
-        };
-        key.clear();
-        key.push_str("f:");
-        key.push_str(name);
-        let Some(child) = map.get(&key) else { return false };
-        node.member || node.below.as_ref().is_some_and(|below| may_touch(child, below))
+        write_key(&mut key, &node.element);
+        match map.get(&key) {
+            Some(child) => node.member || node.below.as_ref().is_some_and(|below| may_touch(child, below)),
+            None if matches!(node.element, PathElement::Field(_)) => false,
+            None => map.keys().any(|key| key != "." && !key.starts_with("f:")),
+        }
     })
+}
+
+/// Whether an encoded set has all paths of a set. Says no when in doubt.
+pub(crate) fn has_all(fields: &Value, set: &FieldSet) -> bool {
+    let Value::Object(map) = fields else { return false };
+    let mut key = String::new();
+    set.nodes.iter().all(|node| {
+        write_key(&mut key, &node.element);
+        let Some(Value::Object(child)) = map.get(&key) else {
+            return false;
+        };
+        let member = child.is_empty() || child.contains_key(".");
+        (member || !node.member) && node.below.as_ref().is_none_or(|below| has_all(&map[&key], below))
+    })
+}
+
+fn write_key(key: &mut String, element: &PathElement) {
+    key.clear();
+    match element {
+        PathElement::Field(name) => {
+            key.push_str("f:");
+            key.push_str(name);
+        }
+        other => key.push_str(&other.to_fields_v1_key()),
+    }
 }

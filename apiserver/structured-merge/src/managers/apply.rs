@@ -7,7 +7,7 @@ use super::conflict::Conflicts;
 use super::entries::{Entry, Managed, ManagedFieldsError, ManagerId, Operation};
 use super::ownership::{Change, TrackError};
 use super::{
-    Endpoint, Writer, keep_unchanged_times, last_applied, managed_fields, set_managed_fields, take_managed_fields,
+    Endpoint, Writer, keep_unchanged_times, last_applied, managed_fields, set_managed_fields, without_managed_fields,
 };
 use crate::fieldpath::{FieldSet, PathElement};
 use crate::typed::{self, FieldErrors};
@@ -111,8 +111,7 @@ impl Endpoint<'_> {
         }
         let entries = live.and_then(managed_fields).cloned().unwrap_or_default();
         let mut managed = Managed::decode(entries).map_err(ApplyError::LiveManagedFields)?;
-        let mut bare = live.cloned().unwrap_or_else(|| self.empty_object());
-        take_managed_fields(&mut bare);
+        let bare = live.map_or_else(|| self.empty_object(), without_managed_fields);
         if managed.is_empty() {
             let before = Writer {
                 manager: BEFORE_FIRST_APPLY,
@@ -214,7 +213,7 @@ impl Apply<'_> {
             .entries
             .insert(self.id.clone(), Entry::new(self.endpoint.api_version, time, set));
         let mut object = match last {
-            Some(mut last) => self.endpoint.prune(&merged, &mut managed, &mut last)?,
+            Some(mut last) => self.endpoint.prune(&merged, &mut managed, &self.id, &mut last)?,
             None => merged,
         };
         restore(&mut object, Some(self.live), self.endpoint.reset_fields);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{UNOWNED, Versions};
-use crate::fieldpath::{FieldSet, FieldsError, Survey, may_touch, survey};
+use crate::fieldpath::{FieldSet, FieldsError, Survey, has_all, may_touch, survey};
 use crate::schema::Schema;
 use crate::typed;
 
@@ -93,6 +93,25 @@ impl Entry {
             Owned::Encoded(encoded) => may_touch(encoded, fields),
             Owned::Decoded(_) => !fields.is_empty(),
         }
+    }
+
+    /// Takes fields from the manager.
+    pub(super) fn take(&mut self, fields: &FieldSet) {
+        if self.may_own(fields) {
+            let left = self.set().difference(fields);
+            *self.set() = left;
+        }
+    }
+
+    /// Gives fields to the manager.
+    pub(super) fn give(&mut self, fields: &FieldSet) {
+        if let Owned::Encoded(encoded) = &self.owned
+            && has_all(encoded, fields)
+        {
+            return;
+        }
+        let joined = self.set().union(fields);
+        *self.set() = joined;
     }
 
     pub(super) fn is_empty(&self) -> bool {

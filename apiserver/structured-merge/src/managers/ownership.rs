@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::conflict::{Conflict, Conflicts};
-use super::entries::{Entry, Managed, ManagerId};
+use super::entries::{Managed, ManagerId};
 use super::{ConversionError, Endpoint, Force};
 use crate::fieldpath::{FieldSet, Path};
 use crate::typed::{self, Comparison, FieldErrors};
@@ -136,19 +136,12 @@ impl<'a> Change<'a> {
         }
         for (_, entry) in managed.entries.iter_mut().filter(|(id, _)| Some(*id) != own) {
             if let Some(seen) = self.at(&entry.api_version)? {
-                take(entry, &seen.set);
-                take(entry, &seen.removed);
+                entry.take(&seen.set);
+                entry.take(&seen.removed);
             }
         }
         managed.drop_empty();
         Ok(Ok(()))
-    }
-}
-
-fn take(entry: &mut Entry, fields: &FieldSet) {
-    if entry.may_own(fields) {
-        let left = entry.set().difference(fields);
-        *entry.set() = left;
     }
 }
 

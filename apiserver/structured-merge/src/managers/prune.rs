@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Endpoint;
-use super::entries::{Entry, Managed};
+use super::entries::{Entry, Managed, ManagerId};
 use super::ownership::TrackError;
 use crate::fieldpath::FieldSet;
 use crate::schema::TypeRef;
@@ -23,15 +23,21 @@ struct Versioned<'a> {
 impl Endpoint<'_> {
     /// The merged object without what the manager gave up. `last` is what it applied before; its new entry is already
     /// in `managed`.
-    pub(super) fn prune(&self, merged: &Value, managed: &mut Managed, last: &mut Entry) -> Result<Value, TrackError> {
+    pub(super) fn prune(
+        &self,
+        merged: &Value,
+        managed: &mut Managed,
+        id: &ManagerId,
+        last: &mut Entry,
+    ) -> Result<Value, TrackError> {
+        if self.gave_up_nothing(managed, id, last) {
+            return Ok(merged.clone());
+        }
         let merged_here = Versioned {
             object: Cow::Borrowed(merged),
             version: self.api_version.to_owned(),
         };
         let version = last.api_version.clone();
-        if last.set().is_empty() {
-            return Ok(merged.clone());
-        }
         let Some(at_last) = self.moved(&merged_here, &version)? else {
             return Ok(merged.clone());
         };
@@ -55,6 +61,13 @@ impl Endpoint<'_> {
         };
         let back = self.moved(&pruned, self.api_version)?;
         Ok(back.map_or_else(|| merged.clone(), |back| back.object.into_owned()))
+    }
+
+    /// Whether all that was applied before is applied again; then nothing can go.
+    fn gave_up_nothing(&self, managed: &mut Managed, id: &ManagerId, last: &mut Entry) -> bool {
+        let version = last.api_version == self.api_version;
+        let now = managed.entries.get_mut(id).filter(|_| version);
+        last.set().is_empty() || now.is_some_and(|now| last.set().difference(now.set()).is_empty())
     }
 
     fn moved<'o>(&self, object: &Versioned<'o>, version: &str) -> Result<Option<Versioned<'o>>, TrackError> {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::entries::{Entry, Managed, ManagerId, Operation, is_reset, seconds};
 use super::ownership::{Change, TrackError};
 use super::{Endpoint, Force, Writer, managed_fields, metadata, set_managed_fields, take_managed_fields};
+use crate::fieldpath::FieldSet;
 
 /// How many managers with updates an object keeps; the oldest beyond that become one.
 const MAX_UPDATE_MANAGERS: usize = 10;
@@ -101,27 +102,23 @@ impl Endpoint<'_> {
     ) -> Result<(), TrackError> {
         managed.reconcile(self.versions);
         let mut change = Change::new(self, old, new)?;
+        let id = ManagerId::new(writer.manager, Operation::Update, self.api_version, self.subresource);
         // With force there are no conflicts.
-        let _ = change.settle(managed, None, Force::Yes)?;
-        let gained = change
-            .own()
-            .map(|seen| seen.set.difference(&super::UNOWNED))
-            .unwrap_or_default();
-        if !gained.is_empty() {
-            let id = ManagerId::new(writer.manager, Operation::Update, self.api_version, self.subresource);
-            match managed.entries.get_mut(&id) {
-                Some(entry) => {
-                    let joined = gained.union(entry.set());
-                    *entry.set() = joined;
-                    entry.time = Some(writer.now);
-                }
-                None => {
-                    managed
-                        .entries
-                        .insert(id, Entry::new(self.api_version, Some(writer.now), gained));
-                }
+        let _ = change.settle(managed, Some(&id), Force::Yes)?;
+        if let Some(seen) = change.own() {
+            // What the writer had of the change it would lose and gain again, so it only loses what was removed.
+            let gained = seen.set.difference(&super::UNOWNED);
+            let entry = managed.entries.entry(id);
+            if gained.is_empty() {
+                entry.and_modify(|entry| entry.take(&seen.removed));
+            } else {
+                let entry = entry.or_insert_with(|| Entry::new(self.api_version, None, FieldSet::new()));
+                entry.take(&seen.removed);
+                entry.give(&gained);
+                entry.time = Some(writer.now);
             }
         }
+        managed.drop_empty();
         cap(managed);
         Ok(())
     }
