@@ -20,6 +20,6 @@ pub(crate) use compare::{Comparison, compare};
 pub use errors::{FieldError, FieldErrors};
 pub(crate) use merge::merge;
 pub(crate) use reconcile::{ensure_named_fields, reconcile};
-pub(crate) use remove::{extract_items, remove_items};
+pub(crate) use remove::{extract_items, remove_items, remove_items_for_good};
 pub(crate) use to_set::to_field_set;
 pub(crate) use validate::validate;

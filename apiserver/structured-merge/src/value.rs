@@ -288,6 +288,32 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// The same as Go's `%#v` prints it.
+pub(crate) fn error_syntax(value: &Value) -> String {
+    format!("&value.valueUnstructured{{Value:{}}}", syntax(value))
+}
+
+fn syntax(value: &Value) -> String {
+    match value {
+        Value::Null => "interface {}(nil)".to_owned(),
+        Value::String(text) => quote(text),
+        Value::Array(items) => {
+            format!(
+                "[]interface {{}}{{{}}}",
+                items.iter().map(syntax).collect::<Vec<_>>().join(", ")
+            )
+        }
+        Value::Object(map) => {
+            let fields: Vec<_> = map
+                .iter()
+                .map(|(key, value)| format!("{}:{}", quote(key), syntax(value)))
+                .collect();
+            format!("map[string]interface {{}}{{{}}}", fields.join(", "))
+        }
+        Value::Bool(_) | Value::Number(_) => plain(value),
+    }
+}
+
 /// The Go type a decoded JSON value has, for error messages.
 pub(crate) fn type_text(value: &Value) -> &'static str {
     match value {

@@ -11,7 +11,7 @@ use super::entries::{Entry, Managed, ManagerId};
 use super::ownership::TrackError;
 use crate::fieldpath::FieldSet;
 use crate::schema::TypeRef;
-use crate::typed::{ensure_named_fields, remove_items, to_field_set};
+use crate::typed::{ensure_named_fields, remove_items, remove_items_for_good, to_field_set};
 
 /// An object and the version it is in.
 #[derive(Clone)]
@@ -128,5 +128,5 @@ fn difference(ty: TypeRef<'_>, whole: &Value, part: &Value) -> Result<FieldSet, 
 /// Puts back what the manager did not own itself: only what it applied before can go.
 fn keep_unowned(ty: TypeRef<'_>, merged: &Value, pruned: &Value, last: &FieldSet) -> Result<Value, TrackError> {
     let gone = difference(ty, merged, pruned)?.intersection(last);
-    Ok(remove_items(ty, merged, &gone))
+    Ok(remove_items_for_good(ty, merged, &gone))
 }

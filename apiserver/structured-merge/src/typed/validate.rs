@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{FieldErrors, items};
 use crate::fieldpath::{MAX_DEPTH, PathElement};
 use crate::schema::{ListType, MapType, Parts, Scalar, TypeRef};
-use crate::value::{error_text, type_text};
+use crate::value::{error_syntax, error_text, type_text};
 
 /// Reports everything in the value that does not fit the type. Two items of a list may not have the same name.
 pub(crate) fn validate(ty: TypeRef<'_>, value: &Value) -> Result<(), FieldErrors> {
@@ -103,7 +103,7 @@ pub(super) fn scalar_error(scalar: Scalar, value: &Value) -> Option<String> {
     }
     Some(match scalar {
         Scalar::Numeric => format!("expected numeric (int or float), got {}", type_text(value)),
-        Scalar::String => format!("expected string, got {}", error_text(value)),
+        Scalar::String => format!("expected string, got {}", error_syntax(value)),
         Scalar::Boolean => format!("expected boolean, got {}", error_text(value)),
         Scalar::Untyped => format!("expected any scalar, got {}", error_text(value)),
     })
