@@ -25,8 +25,6 @@ mod last_applied;
 mod ownership;
 mod prune;
 mod scale;
-#[cfg(test)]
-mod tests;
 mod update;
 mod versions;
 

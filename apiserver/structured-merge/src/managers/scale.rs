@@ -3,7 +3,7 @@
 //! A Scale has one field that can be owned, `spec.replicas`; in the object it is wherever the kind keeps its replicas,
 //! in each version perhaps elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -46,6 +46,7 @@ pub fn entries_from_scale(
 ) -> Result<Option<Value>, ManagedFieldsError> {
     let mut scale = Managed::decode(scale.clone())?;
     let mut object = Managed::default();
+    let mut kept = BTreeSet::new();
     for (id, mut entry) in Managed::decode(parent.clone())?.entries {
         let Some(path) = paths.get(&entry.api_version) else {
             continue;
@@ -54,15 +55,18 @@ pub fn entries_from_scale(
             object.entries.insert(id, entry);
             continue;
         };
-        if take_scale_entry(&mut scale, &id).is_none() {
-            let replicas = [path.clone()].into_iter().collect();
-            let left = entry.set().difference(&replicas);
-            *entry.set() = left;
+        // In the Scale the entry has the object's identity but for the version.
+        let in_scale = ManagerId::new(&id.manager, id.operation, SCALE_VERSION, &id.subresource);
+        if scale.entries.contains_key(&in_scale) {
+            kept.insert(in_scale);
+        } else {
+            entry.take(&[path.clone()].into_iter().collect());
         }
         if !entry.is_empty() {
             object.entries.insert(id, entry);
         }
     }
+    scale.entries.retain(|id, _| !kept.contains(id));
     let gained: FieldSet = paths.get(api_version).cloned().flatten().into_iter().collect();
     for (id, mut entry) in scale.entries {
         if entry.set().intersection(&in_scale()).is_empty() || gained.is_empty() {
@@ -74,13 +78,4 @@ pub fn entries_from_scale(
             .insert(id, Entry::new(api_version, entry.time, gained.clone()));
     }
     Ok(object.encode())
-}
-
-/// An entry that came from the object and is still in the Scale carries the object's identity but for its version.
-fn take_scale_entry(scale: &mut Managed, id: &ManagerId) -> Option<Entry> {
-    let same = |other: &ManagerId| {
-        other.manager == id.manager && other.operation == id.operation && other.subresource == id.subresource
-    };
-    let found = scale.entries.keys().find(|other| same(other)).cloned()?;
-    scale.entries.remove(&found)
 }
