@@ -142,7 +142,10 @@ fn set_managed_fields(object: &mut Value, entries: Option<Value>) {
         return;
     };
     let Some(object) = object.as_object_mut() else { return };
-    let metadata = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    let metadata = object.entry("metadata").or_insert(Value::Null);
+    if metadata.is_null() {
+        *metadata = Value::Object(Map::new());
+    }
     if let Some(metadata) = metadata.as_object_mut() {
         metadata.insert(MANAGED_FIELDS.to_owned(), entries);
     }

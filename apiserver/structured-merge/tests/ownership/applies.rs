@@ -198,3 +198,22 @@ fn a_live_object_with_unreadable_entries_cannot_be_applied_to() {
         "failed to decode managed fields: operation must be `Apply` or `Update`"
     );
 }
+
+#[test]
+fn what_nobody_owns_stays_when_its_neighbours_go() {
+    let world = World::new();
+    let mut live = world.created(&json!({"data": {"m": "creator's"}}));
+    live["data"]["l"] = "nobody's".into();
+    let apply = |live: &Value, config: &Value| {
+        let applied = world
+            .main()
+            .apply(Some(live), &thing(config), &writer("app", T2), Force::No);
+        applied.expect("no conflict").object
+    };
+    let applied = apply(&live, &json!({"data": {"k": "app's"}}));
+    assert_eq!(
+        applied["data"],
+        json!({"k": "app's", "l": "nobody's", "m": "creator's"})
+    );
+    assert_eq!(apply(&applied, &json!({}))["data"], live["data"]);
+}

@@ -221,3 +221,50 @@ fn a_manager_is_named_by_its_user_agent() {
     assert_eq!(manager_of_user_agent(&"ä".repeat(100)).len(), 128);
     assert_eq!(manager_of_user_agent(&format!("{}é", "x".repeat(127))).len(), 127);
 }
+
+#[test]
+fn metadata_that_is_null_is_metadata_without_anything() {
+    let world = World::new();
+    let mut object = thing(&json!({"data": {"k": "v"}, "metadata": null}));
+    world
+        .main()
+        .update(None, &mut object, &writer("creator", T1))
+        .expect("fits");
+    assert_eq!(told(&object), ["creator/Update/-@01 .data .data.k"]);
+}
+
+#[test]
+fn what_a_manager_changes_later_joins_what_it_has() {
+    let world = World::new();
+    let live = world.created(&json!({"spec": {"a": "x"}}));
+    let more = world.updated(&live, "creator", T2, |new| new["spec"]["tags"] = json!(["t"]));
+    assert_eq!(
+        told(&more),
+        ["creator/Update/-@02 .spec .spec.a .spec.tags .spec.tags[=\"t\"]"]
+    );
+}
+
+#[test]
+fn an_item_is_the_same_item_however_its_key_is_written() {
+    let versions = {
+        let keyed = json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id", "at"],
+            "items": {"type": "object", "properties": {"id": {"type": "number"}, "at": {"type": "string"}, "v": {"type": "string"}}}});
+        let schema = json!({"type": "object", "properties": {"items": keyed}});
+        Unconverted::one("x.io/v1", Schema::of_object(&schema, &|_| None))
+    };
+    let world = World {
+        versions,
+        ..World::new()
+    };
+    let mut live = world.created(&json!({"items": [{"id": 1, "at": "p", "v": "x"}]}));
+    live["metadata"]["managedFields"][0]["fieldsV1"] =
+        json!({"f:items": {"k:{\"id\": 1.0, \"at\": \"p\"}": {".": {}, "f:v": {}}}});
+    let new = world.updated(&live, "w", T2, |new| new["items"][0]["v"] = "z".into());
+    assert_eq!(
+        told(&new),
+        [
+            "creator/Update/-@01 .items[at=\"p\",id=1]",
+            "w/Update/-@02 .items[at=\"p\",id=1].v"
+        ]
+    );
+}

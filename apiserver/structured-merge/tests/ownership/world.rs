@@ -26,9 +26,9 @@ pub(crate) fn schema() -> Schema {
 }
 
 pub(crate) struct World {
-    versions: Unconverted,
-    main_resets: FieldSet,
-    status_resets: FieldSet,
+    pub(crate) versions: Unconverted,
+    pub(crate) main_resets: FieldSet,
+    pub(crate) status_resets: FieldSet,
 }
 
 impl World {
