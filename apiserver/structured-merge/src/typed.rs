@@ -3,7 +3,7 @@
 //!
 //! Each operation is a walk over one or two values and a type, in step. All of them agree on what a leaf is: a scalar,
 //! an atomic list or map, and an empty list or map. They take any JSON; what does not fit its type is an error, as is
-//! anything deeper than the JSON reader lets through. Follows upstream's `structured-merge-diff` in meaning.
+//! a field so deep that its owner could not be written down. Follows upstream's `structured-merge-diff` in meaning.
 
 mod compare;
 mod errors;

@@ -18,8 +18,9 @@ use super::{FieldSet, Node, PathElement};
 use crate::schema::{MapRelation, TypeRef};
 use crate::value::{self, Escape};
 
-/// How deep a set, and an object that is merged, may go. The JSON reader stops at half of this.
-pub(crate) const MAX_DEPTH: usize = 256;
+/// How long a path may be, in sets and in objects that are tracked. JSON readers stop at 128 levels, and in a stored object
+/// the entry of a path lies some levels deeper than the field itself: what is written must be readable again.
+pub(crate) const MAX_DEPTH: usize = 100;
 
 /// Why a `FieldsV1` cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

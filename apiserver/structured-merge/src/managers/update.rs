@@ -11,6 +11,8 @@ use crate::fieldpath::FieldSet;
 
 /// How many managers with updates an object keeps; the oldest beyond that become one.
 const MAX_UPDATE_MANAGERS: usize = 10;
+/// How many entries a client may bring. Nobody has as many, and each is looked at for every field that changes.
+const MAX_GIVEN_ENTRIES: usize = 500;
 const OLD_UPDATES: &str = "ancient-changes";
 
 /// Why a write could not be followed. The object then has the entries that it had before.
@@ -71,8 +73,10 @@ impl Endpoint<'_> {
             let entries = live.and_then(managed_fields).cloned().unwrap_or_default();
             Managed::decode(entries).unwrap_or_default()
         };
+        let length = |entries: Option<&Value>| entries.and_then(Value::as_array).map_or(0, Vec::len);
+        let most = length(live.and_then(managed_fields)).max(MAX_GIVEN_ENTRIES);
         match given {
-            Some(given) if self.subresource.is_empty() => {
+            Some(given) if self.subresource.is_empty() && length(Some(&given)) <= most => {
                 if is_reset(&given) {
                     return Managed::default();
                 }

@@ -268,3 +268,46 @@ fn an_item_is_the_same_item_however_its_key_is_written() {
         ]
     );
 }
+
+#[test]
+fn what_can_be_read_before_can_be_read_after() {
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let versions = Unconverted::one("x.io/v1", Schema::of_object(&schema, &|_| None));
+    let world = World {
+        versions,
+        ..World::new()
+    };
+    let (mut tracked, mut untracked) = (0, 0);
+    for depth in 80..140 {
+        let text = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        let Ok(deep) = serde_json::from_str::<Value>(&text) else {
+            continue;
+        };
+        let mut object = thing(&json!({"deep": deep}));
+        let Ok(_) = serde_json::from_str::<Value>(&object.to_string()) else {
+            continue;
+        };
+        match world.main().update(None, &mut object, &writer("creator", T1)) {
+            Ok(()) => tracked += 1,
+            Err(_) => untracked += 1,
+        }
+        assert!(serde_json::from_str::<Value>(&object.to_string()).is_ok(), "{depth}");
+    }
+    assert!(tracked > 0 && untracked > 0);
+}
+
+#[test]
+fn a_list_of_more_entries_than_anyone_has_is_ignored() {
+    let world = World::new();
+    let live = world.created(&json!({"spec": {"a": "x"}}));
+    let entry = |at: usize| {
+        json!({"manager": format!("m{at}"), "operation": "Apply", "apiVersion": "x.io/v1",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:a": {}}}})
+    };
+    let given = |count: usize| {
+        let entries: Vec<Value> = (0..count).map(entry).collect();
+        world.updated(&live, "w", T2, |new| new["metadata"]["managedFields"] = entries.into())
+    };
+    assert_eq!(entries(&given(500)).len(), 500);
+    assert_eq!(given(501), live);
+}
