@@ -31,6 +31,7 @@ const TABLE: &[Row] = &[
     row("breakbulk-log-record", &[]),
     row("breakbulk-log-api", &[]),
     row("breakbulk-store", &[]),
+    row("breakbulk-cel", &[]),
     row("breakbulk-sandbox", &["breakbulk-log-record"]),
     // Layer 1.
     row("breakbulk-client", &["breakbulk-schemas"]),
