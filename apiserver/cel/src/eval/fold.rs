@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::errors::EvalError;
 use crate::eval::plan::{FoldPlan, Making};
-use crate::eval::{Evaluation, LIST_COST, MAP_COST, Outcome};
+use crate::eval::{Evaluation, LIST_COST, Outcome};
 use crate::value::{Key, Map, Value};
 
 /// What has been made of the elements so far.
@@ -28,10 +28,8 @@ impl<'a> Evaluation<'_, 'a> {
             Making::MapValues | Making::MapEntries => Made::Map(BTreeMap::new()),
         };
         self.meter.charge(match made {
-            Made::Open(_) => 1,
             Made::Count(_) => 2,
-            Made::List(_) => 1 + LIST_COST,
-            Made::Map(_) => 1 + MAP_COST,
+            Made::Open(_) | Made::List(_) | Made::Map(_) => 1,
         })?;
         let depth = self.locals.len();
         let answer = self.elements(fold, &range, &mut made);
@@ -53,31 +51,39 @@ impl<'a> Evaluation<'_, 'a> {
         match range {
             Value::List(list) => {
                 for (index, item) in list.iter().enumerate() {
+                    let more = index + 1 < list.len();
                     let index = Value::Int(i64::try_from(index).unwrap_or(i64::MAX));
                     if let Some(answer) = self.element(fold, made, index, item)? {
-                        return Ok(Some(answer));
+                        return self.answered(fold, answer, more);
                     }
                 }
             }
             Value::Map(map) if fold.pairs => {
-                for entry in map.entries() {
+                for (index, entry) in map.entries().enumerate() {
                     let (key, value) = entry?;
                     if let Some(answer) = self.element(fold, made, key.value(), Ok(value))? {
-                        return Ok(Some(answer));
+                        return self.answered(fold, answer, index + 1 < map.len());
                     }
                 }
             }
             Value::Map(map) => {
-                for key in map.keys() {
+                for (index, key) in map.keys().enumerate() {
                     let key = key.value();
                     if let Some(answer) = self.element(fold, made, key.clone(), Ok(key))? {
-                        return Ok(Some(answer));
+                        return self.answered(fold, answer, index + 1 < map.len());
                     }
                 }
             }
             _ => return Err(EvalError::NoSuchOverload),
         }
         Ok(None)
+    }
+
+    /// Before the element after the one that decided, the condition is tested once more.
+    fn answered(&mut self, fold: &FoldPlan, answer: bool, more: bool) -> Result<Option<bool>, EvalError> {
+        let test = if fold.making == Making::Exists { 3 } else { 2 };
+        self.meter.charge(if more { test } else { 0 })?;
+        Ok(Some(answer))
     }
 
     fn element(
@@ -108,19 +114,18 @@ impl<'a> Evaluation<'_, 'a> {
         if let Some(filter) = &fold.filter
             && !truth(self.eval(filter)?)?
         {
-            self.meter.charge(1)?;
             return Ok(None);
         }
         match made {
             Made::Open(failed) => return self.quantify(fold, failed),
             Made::Count(count) => {
                 let yes = truth(self.eval(&fold.body)?)?;
-                self.meter.charge(if yes { 2 } else { 1 })?;
+                self.meter.charge(if yes { 2 } else { 0 })?;
                 *count += u64::from(yes);
             }
             Made::List(list) if fold.making == Making::Filter => {
                 let yes = truth(self.eval(&fold.body)?)?;
-                self.meter.charge(if yes { LIST_COST + 3 } else { 1 })?;
+                self.meter.charge(if yes { LIST_COST + 3 } else { 0 })?;
                 if yes {
                     list.push(value);
                 }
@@ -130,7 +135,8 @@ impl<'a> Evaluation<'_, 'a> {
                 list.push(self.eval(&fold.body)?);
             }
             Made::Map(map) => {
-                self.meter.charge(3)?;
+                self.meter
+                    .charge(if fold.making == Making::MapValues { 3 } else { 2 })?;
                 let body = self.eval(&fold.body)?;
                 insert_all(map, fold.making, key, body)?;
             }
