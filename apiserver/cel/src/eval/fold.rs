@@ -53,7 +53,7 @@ impl<'a> Evaluation<'_, 'a> {
                 for (index, item) in list.iter().enumerate() {
                     let more = index + 1 < list.len();
                     let index = Value::Int(i64::try_from(index).unwrap_or(i64::MAX));
-                    if let Some(answer) = self.element(fold, made, index, item)? {
+                    if let Some(answer) = self.element(fold, made, &index, item)? {
                         return self.answered(fold, answer, more);
                     }
                 }
@@ -61,7 +61,7 @@ impl<'a> Evaluation<'_, 'a> {
             Value::Map(map) if fold.pairs => {
                 for (index, entry) in map.entries().enumerate() {
                     let (key, value) = entry?;
-                    if let Some(answer) = self.element(fold, made, key.value(), Ok(value))? {
+                    if let Some(answer) = self.element(fold, made, &key.value(), Ok(value))? {
                         return self.answered(fold, answer, index + 1 < map.len());
                     }
                 }
@@ -69,7 +69,7 @@ impl<'a> Evaluation<'_, 'a> {
             Value::Map(map) => {
                 for (index, key) in map.keys().enumerate() {
                     let key = key.value();
-                    if let Some(answer) = self.element(fold, made, key.clone(), Ok(key))? {
+                    if let Some(answer) = self.element(fold, made, &key, Ok(key.clone()))? {
                         return self.answered(fold, answer, index + 1 < map.len());
                     }
                 }
@@ -90,7 +90,7 @@ impl<'a> Evaluation<'_, 'a> {
         &mut self,
         fold: &FoldPlan,
         made: &mut Made<'a>,
-        key: Value<'a>,
+        key: &Value<'a>,
         value: Outcome<'a>,
     ) -> Result<Option<bool>, EvalError> {
         let depth = self.locals.len();
@@ -99,7 +99,7 @@ impl<'a> Evaluation<'_, 'a> {
             self.locals.push(key.clone());
         }
         self.locals.push(value.clone());
-        let answer = self.step(fold, made, &key, value);
+        let answer = self.step(fold, made, key, value);
         self.locals.truncate(depth);
         answer
     }
@@ -112,19 +112,19 @@ impl<'a> Evaluation<'_, 'a> {
         value: Value<'a>,
     ) -> Result<Option<bool>, EvalError> {
         if let Some(filter) = &fold.filter
-            && !truth(self.eval(filter)?)?
+            && !truth(&self.eval(filter)?)?
         {
             return Ok(None);
         }
         match made {
             Made::Open(failed) => return self.quantify(fold, failed),
             Made::Count(count) => {
-                let yes = truth(self.eval(&fold.body)?)?;
+                let yes = truth(&self.eval(&fold.body)?)?;
                 self.meter.charge(if yes { 2 } else { 0 })?;
                 *count += u64::from(yes);
             }
             Made::List(list) if fold.making == Making::Filter => {
-                let yes = truth(self.eval(&fold.body)?)?;
+                let yes = truth(&self.eval(&fold.body)?)?;
                 self.meter.charge(if yes { LIST_COST + 3 } else { 0 })?;
                 if yes {
                     list.push(value);
@@ -147,7 +147,7 @@ impl<'a> Evaluation<'_, 'a> {
     fn quantify(&mut self, fold: &FoldPlan, failed: &mut Option<EvalError>) -> Result<Option<bool>, EvalError> {
         let decisive = fold.making == Making::Exists;
         self.meter.charge(if decisive { 4 } else { 3 })?;
-        match self.eval(&fold.body).and_then(truth) {
+        match self.eval(&fold.body).and_then(|value| truth(&value)) {
             Ok(value) if value == decisive => return Ok(Some(value)),
             Ok(_) => {}
             Err(error) if error.is_final() => return Err(error),
@@ -159,7 +159,7 @@ impl<'a> Evaluation<'_, 'a> {
     }
 }
 
-fn truth(value: Value<'_>) -> Result<bool, EvalError> {
+fn truth(value: &Value<'_>) -> Result<bool, EvalError> {
     value.as_bool().ok_or(EvalError::NoSuchOverload)
 }
 

@@ -179,7 +179,7 @@ impl<'a> Value<'a> {
 
     /// The name of its type.
     pub(crate) fn type_name(&self) -> Arc<str> {
-        let name = match self {
+        match self {
             Value::Null => Type::Null.runtime_name().into(),
             Value::Bool(_) => "bool".into(),
             Value::Int(_) => "int".into(),
@@ -196,8 +196,7 @@ impl<'a> Value<'a> {
             Value::Type(_) => "type".into(),
             Value::Opaque(OpaqueValue(library)) => library.ty().name().into(),
             Value::Variables => "kubernetes.variables".into(),
-        };
-        name
+        }
     }
 }
 

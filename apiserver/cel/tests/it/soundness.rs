@@ -25,88 +25,43 @@ fn object() -> impl Strategy<Value = Json> {
     })
 }
 
+#[rustfmt::skip]
+const LEAVES: &[&str] = &[
+    "self.s", "self.n", "self.d", "self.b", "self.l", "self.m", "self.t", "self.o", "self.o.x", "self.o.y", "1", "2u",
+    "1.5", "'a'", "true", "[1, 2]", "[]", "{}", "{'a': 'b'}", "duration('1s')", "optional.of(1)", "optional.none()",
+    "self.?o.?x", "x", "has(self.o.x)", "quantity('1')", "ip('1.2.3.4')", "null",
+];
+const OPERATORS: &[&str] = &["+", "-", "*", "/", "%", "==", "!=", "<", ">=", "&&", "||", "in"];
+const MACROS: &[&str] = &["all", "exists", "exists_one", "map", "filter", "optMap"];
+#[rustfmt::skip]
+const METHODS: &[&str] = &[
+    "size()", "sum()", "min()", "isSorted()", "hasValue()", "value()", "split('a')", "upperAscii()", "getHours()",
+    "trim()", "asInteger()", "family()", "first()",
+];
+const FUNCTIONS: &[&str] = &["size", "string", "int", "double", "type", "!", "-", "[", "optional.of"];
+const OF_TWO: &[&str] = &["contains", "indexOf", "orValue", "or", "startsWith", "add", "join"];
+
 /// Expressions that are often, but not always, well-typed.
 fn expression() -> impl Strategy<Value = String> {
-    let leaf = prop::sample::select(vec![
-        "self.s",
-        "self.n",
-        "self.d",
-        "self.b",
-        "self.l",
-        "self.m",
-        "self.t",
-        "self.o",
-        "self.o.x",
-        "self.o.y",
-        "1",
-        "2u",
-        "1.5",
-        "'a'",
-        "true",
-        "[1, 2]",
-        "[]",
-        "{}",
-        "{'a': 'b'}",
-        "duration('1s')",
-        "optional.of(1)",
-        "optional.none()",
-        "self.?o.?x",
-        "x",
-        "has(self.o.x)",
-        "quantity('1')",
-        "ip('1.2.3.4')",
-        "null",
-    ])
-    .prop_map(str::to_owned);
-    leaf.prop_recursive(4, 24, 3, |inner| {
-        let operator = prop::sample::select(vec!["+", "-", "*", "/", "%", "==", "!=", "<", ">=", "&&", "||", "in"]);
-        let macros = prop::sample::select(vec!["all", "exists", "exists_one", "map", "filter", "optMap"]);
-        let method = prop::sample::select(vec![
-            "size()",
-            "sum()",
-            "min()",
-            "isSorted()",
-            "hasValue()",
-            "value()",
-            "split('a')",
-            "upperAscii()",
-            "getHours()",
-            "trim()",
-            "asInteger()",
-            "family()",
-            "first()",
-        ]);
-        let function = prop::sample::select(vec![
-            "size",
-            "string",
-            "int",
-            "double",
-            "type",
-            "!",
-            "-",
-            "[",
-            "optional.of",
-        ]);
-        let two = prop::sample::select(vec![
-            "contains",
-            "indexOf",
-            "orValue",
-            "or",
-            "startsWith",
-            "add",
-            "join",
-        ]);
+    let any_of = prop::sample::select::<&'static str>;
+    let leaf = any_of(LEAVES.to_vec()).prop_map(str::to_owned);
+    leaf.prop_recursive(4, 24, 3, move |inner| {
+        let two = (inner.clone(), inner.clone());
+        let call = |(name, a): (&str, String)| {
+            if name == "[" {
+                format!("[{a}]")
+            } else {
+                format!("{name}({a})")
+            }
+        };
         prop_oneof![
-            (inner.clone(), operator, inner.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
-            (inner.clone(), macros, inner.clone()).prop_map(|(a, name, b)| format!("{a}.{name}(x, {b})")),
-            (inner.clone(), method).prop_map(|(a, name)| format!("{a}.{name}")),
-            (inner.clone(), two, inner.clone()).prop_map(|(a, name, b)| format!("{a}.{name}({b})")),
-            (function, inner.clone()).prop_map(|(name, a)| match name {
-                "[" => format!("[{a}]"),
-                name => format!("{name}({a})"),
-            }),
-            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[{b}]")),
-            (inner.clone(), inner.clone(), inner).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
+            (two.clone(), any_of(OPERATORS.to_vec())).prop_map(|((a, b), op)| format!("({a} {op} {b})")),
+            (two.clone(), any_of(MACROS.to_vec())).prop_map(|((a, b), name)| format!("{a}.{name}(x, {b})")),
+            (two.clone(), any_of(OF_TWO.to_vec())).prop_map(|((a, b), name)| format!("{a}.{name}({b})")),
+            (inner.clone(), any_of(METHODS.to_vec())).prop_map(|(a, name)| format!("{a}.{name}")),
+            (any_of(FUNCTIONS.to_vec()), inner.clone()).prop_map(call),
+            two.clone().prop_map(|(a, b)| format!("{a}[{b}]")),
+            (two, inner).prop_map(|((a, b), c)| format!("({a} ? {b} : {c})")),
         ]
     })
 }
