@@ -136,3 +136,11 @@ fn the_cost_of_variables_comes_from_the_same_budget() {
     );
     assert_eq!(budget.left(), 0);
 }
+
+#[test]
+fn programs_can_be_shared_among_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<breakbulk_cel::Program>();
+    shared::<Environment>();
+    shared::<Composition>();
+}
