@@ -148,7 +148,7 @@ impl Environment {
         let height = usize::from(ast.root.height) + below.copied().unwrap_or(0);
         if height > MAX_TOTAL_HEIGHT {
             let message = format!("expression recursion limit exceeded: {MAX_TOTAL_HEIGHT}");
-            return Err(vec![Issue::new(0, message)]);
+            return Err(vec![Issue::whole(message)]);
         }
         let cost = estimate::cost(&ast, &checked, self);
         let output = checked.ty(ast.root.id).clone();
