@@ -47,6 +47,7 @@ impl Budget {
             per_call: self.per_call,
             total: self.left,
             work: 0,
+            depth: 0,
         }
     }
 
@@ -60,6 +61,9 @@ const STEPS_PER_UNIT: u64 = 16;
 /// And so many before anything is paid.
 const FREE_STEPS: u64 = 64;
 
+/// Deeper values than any JSON that is read are not compared.
+pub(crate) const MAX_VALUE_DEPTH: usize = 256;
+
 /// The cost of the evaluation under way.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -69,6 +73,7 @@ pub(crate) struct Meter {
     per_call: u64,
     total: u64,
     work: u64,
+    depth: usize,
 }
 
 impl Meter {
@@ -92,6 +97,17 @@ impl Meter {
             return Ok(());
         }
         self.charge((self.work - paid).div_ceil(STEPS_PER_UNIT))
+    }
+
+    /// One level deeper into a value.
+    pub(crate) fn nested<T>(&mut self, look: impl FnOnce(&mut Self) -> Result<T, EvalError>) -> Result<T, EvalError> {
+        if self.depth >= MAX_VALUE_DEPTH {
+            return Err(EvalError::failed("value nests too deep"));
+        }
+        self.depth += 1;
+        let found = look(self);
+        self.depth -= 1;
+        found
     }
 
     /// A text or list about to be made, `size` long: refused when the budget could not pay for going over it once.

@@ -53,6 +53,26 @@ fn depth_is_bounded_whatever_makes_it() {
 }
 
 #[test]
+fn deep_values_are_not_looked_at_forever() {
+    let mut deep = json!(1);
+    for _ in 0..5_000 {
+        deep = serde_json::Value::Array(vec![deep]);
+    }
+    let environment = Environment::new().variable("self", Declared::dynamic());
+    let bindings = Bindings::new().json("self", &deep, Declared::dynamic());
+    for text in ["self == self", "self in [self]", "'%s'.format([self]) == ''"] {
+        let program = environment.compile(text, &[]).expect("compiles");
+        let error = program.evaluate(&bindings, &mut Budget::for_object()).unwrap_err();
+        assert_eq!(error.to_string(), "value nests too deep", "{text}");
+    }
+    // Its own destructor recurses.
+    let mut rest = deep;
+    while let Some(inner) = rest.as_array_mut().and_then(|items| items.pop()) {
+        rest = inner;
+    }
+}
+
+#[test]
 fn length_is_bounded() {
     refused(
         &" ".repeat(100_001),
