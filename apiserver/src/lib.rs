@@ -3,7 +3,7 @@
 //! ```text
 //! server ─▶ endpoints ─▶ authentication ─▶ authorization ─▶ admission ─▶ registry ─▶ cacher ─▶ store
 //!              │                                               │
-//!              ├ discovery, openapi, table                     ├ schema, patch, json
+//!              ├ discovery, openapi, table                     ├ schema, patch, json, webhook
 //!              └ selector
 //! ```
 //!
@@ -34,6 +34,7 @@ pub mod server;
 pub mod status;
 mod storage;
 pub mod table;
+pub mod webhook;
 
 pub use config::{Config, EtcdTls, StoreConfig};
 pub use server::{Server, ServerError, build};
