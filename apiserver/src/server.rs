@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Chain;
+use crate::admission::{Chain, policy_status};
 use crate::authentication::{Identity, MASTERS};
 use crate::cacher::{Cacher, Feed, FeedError};
 use crate::config::Config;
@@ -264,6 +264,7 @@ impl Server {
         let stop = self.app.shutdown.clone();
         tasks.spawn(self.feed.run(stop.clone()));
         tasks.spawn(housekeeping::run(self.app.objects.clone(), stop.clone()));
+        tasks.spawn(policy_status::run(self.app.objects.clone(), stop.clone()));
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {

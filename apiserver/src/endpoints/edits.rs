@@ -1,7 +1,7 @@
 //! What PUT and PATCH make of an object, and the same for its scale.
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::negotiate::PatchFormat;
 use crate::patch::{self, PatchError};
@@ -70,7 +70,7 @@ pub(super) struct ScaleEdit<E> {
 #[async_trait]
 impl<E: Edit> Edit for ScaleEdit<E> {
     async fn apply(&self, old: Value) -> ApiResult<Change> {
-        let (Change::To(wanted) | Change::Applied(wanted)) = self.inner.apply(scale(&self.paths, &old)).await?;
+        let (Change::To(wanted) | Change::Applied(wanted)) = self.inner.apply(self.paths.scale_of(&old)).await?;
         let wanted = wanted.object;
         for field in ["resourceVersion", "uid"] {
             let (given, is) = (object::meta(&wanted, field), object::meta(&old, field));
@@ -95,53 +95,10 @@ impl<E: Edit> Edit for ScaleEdit<E> {
             ));
         }
         let mut new = old;
-        set(&mut new, &self.paths.spec_replicas, json!(replicas));
+        self.paths.set_replicas(&mut new, replicas);
         Ok(Change::To(Submitted {
             object: new,
             duplicates: Vec::new(),
         }))
     }
-}
-
-/// The Scale of an object (`autoscaling/v1`).
-pub(super) fn scale(paths: &ScalePaths, object: &Value) -> Value {
-    let at = |path: &[String]| path.iter().try_fold(object, |value, name| value.get(name));
-    let count = |path: &[String]| at(path).and_then(Value::as_i64).unwrap_or(0);
-    let metadata = &object["metadata"];
-    let mut scale = json!({
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {
-            "name": metadata["name"],
-            "namespace": metadata["namespace"],
-            "uid": metadata["uid"],
-            "resourceVersion": metadata["resourceVersion"],
-            "creationTimestamp": metadata["creationTimestamp"],
-        },
-        "spec": {"replicas": count(&paths.spec_replicas)},
-        "status": {"replicas": count(&paths.status_replicas)},
-    });
-    if metadata["namespace"].is_null()
-        && let Some(metadata) = scale["metadata"].as_object_mut()
-    {
-        metadata.remove("namespace");
-    }
-    if let Some(selector) = paths.selector.as_deref().and_then(at).and_then(Value::as_str) {
-        scale["status"]["selector"] = json!(selector);
-    }
-    scale
-}
-
-fn set(object: &mut Value, path: &[String], value: Value) {
-    let Some((last, parents)) = path.split_last() else {
-        return;
-    };
-    let mut place = object;
-    for name in parents {
-        if !place[name.as_str()].is_object() {
-            place[name.as_str()] = json!({});
-        }
-        place = &mut place[name.as_str()];
-    }
-    place[last.as_str()] = value;
 }

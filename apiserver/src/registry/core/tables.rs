@@ -105,6 +105,7 @@ fn other_groups() -> Vec<Row> {
         Row {
             subresources: STATUS,
             categories: &["api-extensions"],
+            rules: rules::policies::POLICY,
             ..counted(
                 ADMISSION,
                 ("ValidatingAdmissionPolicy", "validatingadmissionpolicies", &[]),
@@ -113,6 +114,7 @@ fn other_groups() -> Vec<Row> {
         },
         Row {
             categories: &["api-extensions"],
+            rules: rules::policies::BINDING,
             ..counted(
                 ADMISSION,
                 (
@@ -125,6 +127,7 @@ fn other_groups() -> Vec<Row> {
         },
         Row {
             categories: &["api-extensions"],
+            rules: rules::webhooks::VALIDATING,
             ..counted(
                 ADMISSION,
                 ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", &[]),
@@ -133,6 +136,7 @@ fn other_groups() -> Vec<Row> {
         },
         Row {
             categories: &["api-extensions"],
+            rules: rules::webhooks::MUTATING,
             ..counted(
                 ADMISSION,
                 ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", &[]),
