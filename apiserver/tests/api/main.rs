@@ -6,6 +6,10 @@
 mod access;
 mod crud;
 mod harness;
+mod hook;
 mod hostile;
 mod kubectl;
+mod policies;
 mod watch;
+mod webhooks;
+mod webhooks_hostile;
