@@ -295,3 +295,97 @@ pub(super) fn name_of<'a>(request: &Request<'a>, new: Option<&'a Value>) -> &'a 
         .find(|name| !name.is_empty())
         .unwrap_or("")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::authentication::Identity;
+    use crate::registry::Registry;
+    use crate::registry::objects::Persist;
+
+    /// What is asked: operation, group, plural, subresource, namespace, name.
+    type Asked = (
+        Operation,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+    );
+
+    const MAP: Asked = (Operation::Create, "", "configmaps", "", "default", "a");
+    const STATUS: Asked = (Operation::Update, "breakbulk.dev", "jobs", "status", "default", "a");
+    const NAMESPACE: Asked = (Operation::Create, "", "namespaces", "", "", "ns");
+    const NODE: Asked = (Operation::Delete, "", "nodes", "", "", "n");
+
+    fn fits(rule: &Value, asked: Asked) -> bool {
+        let mut whole = json!({"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]});
+        for (key, value) in rule.as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        let rule = Rule::from(&serde_json::from_value::<NamedRuleWithOperations>(whole).unwrap());
+        let (operation, group, plural, subresource, namespace, name) = asked;
+        let resource = Registry::new().find(group, "v1", plural).unwrap();
+        let request = Request {
+            identity: &Identity::anonymous(),
+            operation,
+            resource: &resource,
+            subresource,
+            namespace: Some(namespace).filter(|name| !name.is_empty()),
+            name,
+            old: None,
+            new: None,
+            persist: Persist::Store,
+            manager: "",
+        };
+        rule.fits(&request, &resource)
+    }
+
+    #[test]
+    fn a_rule_fits_when_all_of_it_does() {
+        let cases = [
+            (json!({}), MAP, true),
+            (json!({}), STATUS, true),
+            (json!({"operations": ["CREATE", "UPDATE"]}), MAP, true),
+            (json!({"operations": ["DELETE"]}), MAP, false),
+            (json!({"apiGroups": [""]}), MAP, true),
+            (json!({"apiGroups": ["breakbulk.dev"]}), MAP, false),
+            (json!({"apiVersions": ["v1"]}), MAP, true),
+            (json!({"apiVersions": ["v2"]}), MAP, false),
+            (json!({"resources": ["secrets", "configmaps"]}), MAP, true),
+            (json!({"resources": ["*"]}), MAP, true),
+            (json!({"resources": ["*"]}), STATUS, false),
+            (json!({"resources": ["jobs"]}), STATUS, false),
+            (json!({"resources": ["jobs/*"]}), STATUS, true),
+            (json!({"resources": ["jobs/status"]}), STATUS, true),
+            (json!({"resources": ["*/status"]}), STATUS, true),
+            (json!({"resources": ["*/scale"]}), STATUS, false),
+            (json!({"resources": ["configmaps/*"]}), MAP, true),
+            (json!({"scope": "Namespaced"}), MAP, true),
+            (json!({"scope": "Cluster"}), MAP, false),
+            (json!({"scope": "Cluster"}), NODE, true),
+            (json!({"scope": "Namespaced"}), NODE, false),
+            // A namespace lies in itself, and is a thing of the cluster all the same.
+            (json!({"scope": "Cluster"}), NAMESPACE, true),
+            (json!({"scope": "Namespaced"}), NAMESPACE, false),
+            (json!({"resourceNames": ["b", "a"]}), MAP, true),
+            (json!({"resourceNames": ["b"]}), MAP, false),
+        ];
+        for (rule, asked, expected) in cases {
+            assert_eq!(fits(&rule, asked), expected, "{rule} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_selector_that_is_none_selects_nothing() {
+        let bad = json!({"matchExpressions": [{"key": "a", "operator": "Like", "values": ["b"]}]});
+        let bad = selector(Some(&serde_json::from_value(bad).unwrap()));
+        assert!(!bad.matches(|_| None) && !bad.matches(|_| Some("b")));
+        let fine = json!({"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "DoesNotExist"}]});
+        let fine = selector(Some(&serde_json::from_value(fine).unwrap()));
+        assert!(fine.matches(|key| (key == "a").then_some("b")) && !fine.matches(|_| Some("b")));
+        assert!(selector(None).is_empty());
+    }
+}

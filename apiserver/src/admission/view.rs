@@ -150,3 +150,61 @@ fn options(request: &Request<'_>) -> Value {
     }
     options
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authentication::Identity;
+    use crate::registry::definition_rows;
+
+    #[tokio::test]
+    async fn at_scale_the_scale_is_seen_and_only_its_replicas_are_taken() {
+        let definition = json!({
+            "metadata": {"name": "foos.g.dev"},
+            "spec": {
+                "group": "g.dev", "scope": "Namespaced", "names": {"plural": "foos", "kind": "Foo"},
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+                    "subresources": {"scale": {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n"}},
+                }],
+            },
+        });
+        let rows = definition_rows(&serde_json::from_value(definition).unwrap(), None, None).unwrap();
+        let object = json!({"apiVersion": "g.dev/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": {"n": 3}});
+        let identity = Identity::anonymous();
+        let request = Request {
+            identity: &identity,
+            operation: Operation::Update,
+            resource: &rows.resources[0],
+            subresource: "scale",
+            namespace: Some("default"),
+            name: "a",
+            old: Some(&object),
+            new: Some(&object),
+            persist: Persist::Store,
+            manager: "",
+        };
+        let view = View::new(&request, &Version::AsAsked, Some(&object)).await.unwrap();
+        assert_eq!(
+            (&view.object["kind"], &view.object["spec"]),
+            (&json!("Scale"), &json!({"replicas": 3}))
+        );
+        let described = view.describe("u");
+        assert_eq!(
+            described["kind"],
+            json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})
+        );
+        assert_eq!(
+            (&described["subResource"], &described["resource"]["resource"]),
+            (&json!("scale"), &json!("foos"))
+        );
+        let mut changed = view.object.clone();
+        changed["spec"] = json!({"replicas": 5, "other": 1});
+        let mut new = object.clone();
+        view.inside(changed.clone(), &mut new).await.unwrap();
+        assert_eq!(new["spec"], json!({"n": 5}));
+        changed["spec"]["replicas"] = json!(-1);
+        assert!(view.inside(changed, &mut new).await.is_err());
+    }
+}

@@ -3,6 +3,8 @@
 
 pub(super) mod policies;
 mod selection;
+#[cfg(test)]
+mod tests;
 pub(super) mod webhooks;
 
 use base64::Engine as _;

@@ -474,3 +474,75 @@ async fn configurations_with_match_conditions_are_accepted_and_with_invalid_ones
     );
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_gets_objects_in_the_version_that_its_rule_names() {
+    let server = TestServer::start(On::Embedded).await;
+    let client = server.client().await;
+    let hook =
+        Hook::start(|_, asked| patched(asked, &json!([{"op": "replace", "path": "/note", "value": "changed"}]))).await;
+    let mut equivalent = webhook(&hook.client_config("/"), "events.k8s.io", &["events"]);
+    let configurations: Api<Mutating> = configure(&client, "events", json!([equivalent])).await;
+    let events: Api<k8s_openapi::api::core::v1::Event> = Api::default_namespaced(client.clone());
+    let event = |name: &str| {
+        typed(json!({
+            "metadata": {"name": name, "namespace": "default"}, "message": "first", "reason": "R", "type": "Normal",
+            "involvedObject": {"namespace": "default"},
+        }))
+    };
+    let made = events.create(&PostParams::default(), &event("a")).await.unwrap();
+    assert_eq!(made.message.as_deref(), Some("changed"));
+    let request = hook.asked().pop().unwrap()["request"].clone();
+    assert_eq!(
+        (&request["kind"]["group"], &request["requestKind"]["group"]),
+        (&json!("events.k8s.io"), &json!(""))
+    );
+    assert_eq!(
+        (&request["object"]["apiVersion"], &request["object"]["note"]),
+        (&json!("events.k8s.io/v1"), &json!("first"))
+    );
+
+    // By the letter it is not meant.
+    equivalent["matchPolicy"] = json!("Exact");
+    let exact = Patch::Merge(json!({"webhooks": [equivalent]}));
+    configurations
+        .patch("events", &PatchParams::default(), &exact)
+        .await
+        .unwrap();
+    configurations.get("events").await.unwrap();
+    let made = events.create(&PostParams::default(), &event("b")).await.unwrap();
+    assert_eq!(made.message.as_deref(), Some("first"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_selected_by_the_labels_they_have_or_had_and_subresources_by_their_name() {
+    let (server, client, hook) = setup().await;
+    let mut labelled = webhook(
+        &hook.client_config("/always-deny"),
+        "breakbulk.dev",
+        &["jobs", "jobs/status"],
+    );
+    labelled["objectSelector"] = json!({"matchExpressions": [{"key": "seen", "operator": "Exists"}]});
+    labelled["rules"][0]["operations"] = json!(["UPDATE"]);
+    let _: Api<Validating> = configure(&client, "labelled", json!([labelled])).await;
+    let api: Api<breakbulk_schemas::Job> = Api::default_namespaced(client.clone());
+    let mut seen = job("seen");
+    seen.metadata.labels = Some([("seen".to_owned(), String::new())].into());
+    api.create(&PostParams::default(), &seen).await.unwrap();
+    api.create(&PostParams::default(), &job("unseen")).await.unwrap();
+    let status = Patch::Merge(json!({"status": {"observedGeneration": 1}}));
+    let denied = refusal(api.patch_status("seen", &PatchParams::default(), &status).await);
+    assert!(denied.2.contains("this webhook denies all requests"));
+    assert_eq!(hook.asked().pop().unwrap()["request"]["subResource"], "status");
+    let bare = Patch::Merge(json!({"metadata": {"labels": {"seen": null}}}));
+    assert!(
+        refusal(api.patch("seen", &PatchParams::default(), &bare).await)
+            .2
+            .contains("denies all")
+    );
+    api.patch_status("unseen", &PatchParams::default(), &status)
+        .await
+        .unwrap();
+    server.stop().await;
+}

@@ -115,6 +115,8 @@ impl Question<'_> {
         let namespace = self.namespace().await?;
         let asker = Asker::new(self.objects, self.request);
         for params in &params {
+            // There may be many, and each may take its whole budget: others get their turn, and the request its deadline.
+            tokio::task::yield_now().await;
             let inputs = Inputs {
                 object: &self.view.object,
                 old: &self.view.old,

@@ -42,12 +42,12 @@ impl Step for MutatingWebhooks {
         new: &mut Value,
         remarks: &mut Remarks,
     ) -> ApiResult<()> {
-        let mut object = Some(new.clone());
-        self.ask_all(objects, request, &mut object, remarks).await?;
+        let mut object = Some(new.take());
+        let answer = self.ask_all(objects, request, &mut object, remarks).await;
         if let Some(object) = object {
             *new = object;
         }
-        Ok(())
+        answer
     }
 
     /// What goes cannot be changed, but its going can be refused.
