@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::audit::AuditConfig;
+use crate::overload::Limits;
+
 /// Where objects are kept.
 #[derive(Clone, Debug)]
 pub enum StoreConfig {
@@ -46,6 +49,10 @@ pub struct Config {
     pub log_dir: PathBuf,
     /// Where objects are kept.
     pub store: StoreConfig,
+    /// How much is let in at once.
+    pub limits: Limits,
+    /// Where requests are written down; nowhere if unset.
+    pub audit: Option<AuditConfig>,
 }
 
 impl Config {
@@ -61,6 +68,8 @@ impl Config {
                 dir: data_dir.join("store"),
             },
             data_dir,
+            limits: Limits::default(),
+            audit: None,
         }
     }
 }

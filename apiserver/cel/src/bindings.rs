@@ -103,7 +103,7 @@ impl<'a> Bindings<'a> {
             meter,
             locals: Vec::new(),
         };
-        let value = evaluation.eval(lazy.program.root());
+        let value = lazy.program.run(&mut evaluation);
         meter.leave(outer);
         Some(lazy.value.get_or_init(|| value).clone())
     }

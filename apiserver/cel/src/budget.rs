@@ -47,6 +47,7 @@ impl Budget {
             per_call: self.per_call,
             total: self.left,
             work: 0,
+            depth: 0,
         }
     }
 
@@ -55,8 +56,13 @@ impl Budget {
     }
 }
 
-/// Work that costs one unit although the model counts it free.
-const FREE_WORK_PER_UNIT: u64 = 64;
+/// So many steps inside operations go with each unit that is paid.
+const STEPS_PER_UNIT: u64 = 16;
+/// And so many before anything is paid.
+const FREE_STEPS: u64 = 64;
+
+/// Deeper values than any JSON that is read are not compared.
+pub(crate) const MAX_VALUE_DEPTH: usize = 256;
 
 /// The cost of the evaluation under way.
 #[derive(Debug)]
@@ -67,6 +73,7 @@ pub(crate) struct Meter {
     per_call: u64,
     total: u64,
     work: u64,
+    depth: usize,
 }
 
 impl Meter {
@@ -81,16 +88,26 @@ impl Meter {
         Ok(())
     }
 
-    /// Steps inside one operation, whose price does not depend on what they meet: comparing deeply nested values, say.
-    /// Counted so that they stay bounded as well.
+    /// Steps inside operations whose price does not depend on what they meet: comparing deeply nested values, say. As
+    /// many as are usual come with the price; beyond these they are paid for as well, so that they stay bounded.
     pub(crate) fn work(&mut self, steps: u64) -> Result<(), EvalError> {
-        self.work += steps;
-        if self.work < FREE_WORK_PER_UNIT {
+        self.work = self.work.saturating_add(steps);
+        let paid = FREE_STEPS.saturating_add(self.cost.saturating_mul(STEPS_PER_UNIT));
+        if self.work <= paid {
             return Ok(());
         }
-        let units = self.work / FREE_WORK_PER_UNIT;
-        self.work %= FREE_WORK_PER_UNIT;
-        self.charge(units)
+        self.charge((self.work - paid).div_ceil(STEPS_PER_UNIT))
+    }
+
+    /// One level deeper into a value.
+    pub(crate) fn nested<T>(&mut self, look: impl FnOnce(&mut Self) -> Result<T, EvalError>) -> Result<T, EvalError> {
+        if self.depth >= MAX_VALUE_DEPTH {
+            return Err(EvalError::failed("value nests too deep"));
+        }
+        self.depth += 1;
+        let found = look(self);
+        self.depth -= 1;
+        found
     }
 
     /// A text or list about to be made, `size` long: refused when the budget could not pay for going over it once.
@@ -99,6 +116,16 @@ impl Meter {
             return Err(EvalError::CallCostExceeded);
         }
         Ok(())
+    }
+
+    /// What this call has cost so far.
+    pub(crate) fn so_far(&self) -> u64 {
+        self.cost
+    }
+
+    /// Takes back what was charged since then: the model counts it as part of something else.
+    pub(crate) fn forgive(&mut self, since: u64) {
+        self.cost = self.cost.min(since);
     }
 
     /// Starts the call of a lazy variable; gives what the outer call has cost so far.

@@ -18,7 +18,7 @@ pub(crate) const VARIABLES: &str = "variables";
 pub(crate) const VARIABLES_TYPE: &str = "kubernetes.variables";
 
 /// How high the tree of an expression may be together with those of the lazy variables it builds on.
-const MAX_TOTAL_HEIGHT: usize = 2_000;
+const MAX_TOTAL_HEIGHT: usize = 1_000;
 
 /// The compiler needs so much stack for the deepest expression allowed.
 const COMPILE_STACK: usize = 16 << 20;
@@ -51,11 +51,20 @@ impl Composition {
     }
 
     /// Adds a variable. Its expression is compiled in an environment that has the variables before it
-    /// ([`Environment::with_variables`]). A second variable of one name is refused.
+    /// ([`Environment::with_variables`]). A second variable of one name is refused, and one that was compiled with others:
+    /// so none can build on itself.
     pub fn add(&mut self, name: impl Into<String>, program: Program) -> Result<(), CompileError> {
         let name = name.into();
         if self.programs.iter().any(|(known, _)| *known == name) {
             return Err(CompileError::Invalid(format!("variable '{name}' is declared twice")));
+        }
+        if let Some(missing) = program
+            .lazies()
+            .find(|used| !self.programs.iter().any(|(known, _)| known == used))
+        {
+            return Err(CompileError::Invalid(format!(
+                "variable '{name}' builds on '{missing}', which is not there"
+            )));
         }
         self.programs.push((name, program));
         Ok(())
@@ -148,7 +157,7 @@ impl Environment {
         let height = usize::from(ast.root.height) + below.copied().unwrap_or(0);
         if height > MAX_TOTAL_HEIGHT {
             let message = format!("expression recursion limit exceeded: {MAX_TOTAL_HEIGHT}");
-            return Err(vec![Issue::new(0, message)]);
+            return Err(vec![Issue::whole(message)]);
         }
         let cost = estimate::cost(&ast, &checked, self);
         let output = checked.ty(ast.root.id).clone();

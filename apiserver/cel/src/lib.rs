@@ -60,4 +60,4 @@ pub use library::authorizer::{Answer, Authorizer, Question, ResourceRequest, Sub
 pub use library::regexes::compile as compile_pattern;
 pub use program::Program;
 pub use types::{ObjectType, Opaque, Param, Type};
-pub use value::{Key, List, Map, Object, OpaqueValue, Text, Value};
+pub use value::{Key, List, Map, Moment, Object, OpaqueValue, Text, Value};

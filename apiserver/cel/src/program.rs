@@ -12,7 +12,7 @@ use crate::types::Type;
 use crate::value::Value;
 
 /// Stack that evaluation needs: for itself, and for each level of the tree.
-const STACK_BASE: usize = 128 << 10;
+const STACK_BASE: usize = 512 << 10;
 const STACK_PER_LEVEL: usize = 6 << 10;
 
 /// A compiled expression: type-checked, planned, with its worst cost known.
@@ -20,6 +20,7 @@ const STACK_PER_LEVEL: usize = 6 << 10;
 pub struct Program {
     root: Node,
     variables: BTreeSet<String>,
+    lazies: BTreeSet<String>,
     output: Type,
     /// With those of the lazy variables it builds on.
     height: usize,
@@ -31,14 +32,22 @@ impl Program {
         Self {
             root: plan.root,
             variables: plan.variables,
+            lazies: plan.lazies,
             output,
             height,
             cost,
         }
     }
 
-    pub(crate) fn root(&self) -> &Node {
-        &self.root
+    /// With the stack that it needs.
+    pub(crate) fn run<'a>(&self, evaluation: &mut Evaluation<'_, 'a>) -> Result<Value<'a>, EvalError> {
+        let stack = STACK_BASE + self.height * STACK_PER_LEVEL;
+        stacker::maybe_grow(stack, stack + STACK_BASE, || evaluation.eval(&self.root))
+    }
+
+    /// The lazy variables that it names.
+    pub(crate) fn lazies(&self) -> impl Iterator<Item = &str> {
+        self.lazies.iter().map(String::as_str)
     }
 
     pub(crate) fn height(&self) -> usize {
@@ -73,8 +82,7 @@ impl Program {
             meter: &mut meter,
             locals: Vec::new(),
         };
-        let stack = STACK_BASE + self.height * STACK_PER_LEVEL;
-        let value = stacker::maybe_grow(stack, stack + STACK_BASE, || evaluation.eval(&self.root));
+        let value = self.run(&mut evaluation);
         budget.settle(&meter);
         value
     }

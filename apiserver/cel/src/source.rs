@@ -11,16 +11,24 @@ const LONGEST_SNIPPET: usize = 16_384;
 /// One mistake, at an offset of the expression's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Issue {
-    /// In bytes from the start of the text.
-    pub(crate) offset: usize,
+    /// In bytes from the start of the text; none for what is wrong with the whole.
+    offset: Option<usize>,
     /// What is wrong, without the place.
-    pub(crate) message: String,
+    message: String,
 }
 
 impl Issue {
     pub(crate) fn new(offset: usize, message: impl Into<String>) -> Self {
         Self {
-            offset,
+            offset: Some(offset),
+            message: message.into(),
+        }
+    }
+
+    /// Of the whole text.
+    pub(crate) fn whole(message: impl Into<String>) -> Self {
+        Self {
+            offset: None,
             message: message.into(),
         }
     }
@@ -63,7 +71,11 @@ pub(crate) fn render(source: &str, issues: &[Issue]) -> String {
 }
 
 fn render_one(out: &mut String, source: &str, issue: &Issue) {
-    let place = place(source, issue.offset);
+    let Some(offset) = issue.offset else {
+        let _ = write!(out, "ERROR: <input>:-1:0: {}", issue.message);
+        return;
+    };
+    let place = place(source, offset);
     let _ = write!(
         out,
         "ERROR: <input>:{}:{}: {}",

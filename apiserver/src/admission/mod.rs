@@ -12,6 +12,7 @@
 //! Both begin alike: [`matching`] finds those that a request concerns, [`view`] is the request as they see it, and
 //! [`expression`] evaluates what they say; [`followed`] keeps them parsed.
 
+mod escalation;
 pub(crate) mod expression;
 mod followed;
 mod lifecycle;
@@ -27,11 +28,14 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::authentication::Identity;
+use crate::authorization::Authorizer;
+use crate::establish::Guard;
 use crate::registry::Resource;
 use crate::registry::objects::{Objects, Persist};
 use crate::status::ApiResult;
 use crate::webhook::Client;
 
+pub use escalation::NoEscalation;
 pub use lifecycle::NamespaceLifecycle;
 pub use policy::ValidatingPolicies;
 pub(crate) use policy::status as policy_status;
@@ -148,16 +152,23 @@ pub struct Chain {
 
 impl Chain {
     /// The steps that every server has. The last ones see what all others have made of a request.
-    pub fn standard() -> Self {
+    pub fn standard(authorizer: Arc<Authorizer>) -> Self {
         let client = Arc::new(Client::new());
         Self {
             steps: vec![
                 Box::new(NamespaceLifecycle),
-                Box::new(MutatingWebhooks::new(client.clone())),
-                Box::new(ValidatingPolicies::new()),
-                Box::new(ValidatingWebhooks::new(client)),
+                Box::new(Guard),
+                Box::new(NoEscalation::new(authorizer.clone())),
+                Box::new(MutatingWebhooks::new(client.clone(), authorizer.clone())),
+                Box::new(ValidatingPolicies::new(authorizer.clone())),
+                Box::new(ValidatingWebhooks::new(client, authorizer)),
             ],
         }
+    }
+
+    /// No step: for what only reads.
+    pub fn empty() -> Self {
+        Self { steps: Vec::new() }
     }
 
     /// Lets every step change the object.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::matching::{self, Version};
 use super::{Operation, Request};
+use crate::authentication::Identity;
 use crate::registry::objects::Persist;
 use crate::registry::{Resource, ScalePaths, Sub};
 use crate::status::{ApiError, ApiResult};
@@ -117,7 +118,7 @@ impl<'a> View<'a> {
             "requestKind": kind(request.resource),
             "requestResource": resource(request.resource),
             "operation": request.operation.name(),
-            "userInfo": {"username": identity.user, "groups": identity.groups},
+            "userInfo": user(identity),
             "dryRun": request.persist == Persist::DryRun,
             "options": options(request),
         });
@@ -133,6 +134,17 @@ impl<'a> View<'a> {
         }
         described
     }
+}
+
+fn user(identity: &Identity) -> Value {
+    let mut user = json!({"username": identity.user, "groups": identity.groups});
+    if !identity.uid.is_empty() {
+        user["uid"] = json!(identity.uid);
+    }
+    if !identity.extra.is_empty() {
+        user["extra"] = json!(identity.extra);
+    }
+    user
 }
 
 fn options(request: &Request<'_>) -> Value {
@@ -154,8 +166,7 @@ fn options(request: &Request<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authentication::Identity;
-    use crate::registry::definition_rows;
+    use crate::registry::{Accepting, definition_rows};
 
     #[tokio::test]
     async fn at_scale_the_scale_is_seen_and_only_its_replicas_are_taken() {
@@ -170,7 +181,7 @@ mod tests {
                 }],
             },
         });
-        let rows = definition_rows(&serde_json::from_value(definition).unwrap(), None, None).unwrap();
+        let rows = definition_rows(&serde_json::from_value(definition).unwrap(), Accepting::All, None, None).unwrap();
         let object = json!({"apiVersion": "g.dev/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": {"n": 3}});
         let identity = Identity::anonymous();
         let request = Request {

@@ -11,16 +11,17 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::edits::{Patch, Replace, ScaleEdit};
-use super::negotiate::{Format, PatchFormat, Shape};
+use super::negotiate::{Format, PatchFormat, Shape, Strategic};
 use super::query::Query;
 use super::respond::{self, Answer};
 use super::shapes::{self, ListHead, RowObject};
 use super::{App, ObjectPath, body, list, negotiate, query, watch};
 use crate::authentication::Identity;
+use crate::openapi;
 use crate::registry::objects::{
     DeleteOptions, Deleted, Edit, Part, Persist, UpdateOptions, Versioned, WriteOptions, Written,
 };
-use crate::registry::{Body as Checked, Resource, Sub, object};
+use crate::registry::{Accepting, Resource, Sub, object};
 use crate::status::{ApiError, ApiResult};
 
 /// Objects of a collection that are deleted at the same time: as many as the store writes together.
@@ -43,11 +44,11 @@ pub(super) struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn namespace(&self) -> Option<&str> {
+    pub(super) fn namespace(&self) -> Option<&str> {
         self.path.namespace.as_deref()
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.path.name.as_deref().unwrap_or("")
     }
 
@@ -79,7 +80,7 @@ impl Target<'_> {
         self.query.write_options(self.identity, self.user_agent())
     }
 
-    async fn answer(&self, code: StatusCode, written: Written) -> ApiResult<Answer> {
+    pub(super) async fn answer(&self, code: StatusCode, written: Written) -> ApiResult<Answer> {
         if let Some(object) = &written.gone {
             self.app.forget(self.resource, object, Persist::Store).await;
         }
@@ -95,6 +96,10 @@ impl Target<'_> {
     pub(super) async fn create(&self, request: Body) -> ApiResult<Answer> {
         if self.resource.namespaced && self.namespace().is_none() {
             return Err(ApiError::method_not_allowed());
+        }
+        if self.resource.accepting == Accepting::NothingNew {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(ApiError::method_not_allowed_because(why));
         }
         let options = self.write_options()?;
         self.shape()?;
@@ -121,6 +126,20 @@ impl Target<'_> {
         Err(ApiError::forbidden(self.resource.target(name), why))
     }
 
+    /// Whether the client may also create the object: an apply may come to that.
+    pub(super) fn may_create(&self) -> ApiResult<()> {
+        let path = format!("{}/{}", self.resource.plural, self.name());
+        super::permit(
+            self.app,
+            self.identity,
+            self.resource,
+            self.path,
+            self.query,
+            "create",
+            &path,
+        )
+    }
+
     /// PUT.
     pub(super) async fn replace(&self, request: Body) -> ApiResult<Answer> {
         let part = self.part()?;
@@ -137,23 +156,33 @@ impl Target<'_> {
         let part = self.part()?;
         let write = self.write_options()?;
         self.shape()?;
-        let strategic = self.resource.is_typed() || self.is_own();
+        let strategic = if openapi::takes_strategic(self.resource) {
+            Strategic::Taken
+        } else {
+            Strategic::Refused
+        };
         let format = negotiate::patch_format(self.headers, strategic)?;
-        let document = body::parse_json(&body::read(request).await?)?;
+        let bytes = body::read(request).await?;
+        if format == PatchFormat::Apply && !matches!(part, Part::Scale(_)) {
+            return self.apply(&part, write, &bytes).await;
+        }
+        if self.query.get("force").is_some() {
+            return Err(query::force_without_apply());
+        }
+        let document = body::parse_json(&bytes)?;
         if format != PatchFormat::Json && !document.object.is_object() {
             return Err(ApiError::bad_request("a merge patch must be a JSON object"));
         }
+        let kind = self.resource;
+        let rules = (format == PatchFormat::Strategic)
+            .then(|| openapi::merge_rules(&kind.group, &kind.version, &kind.kind))
+            .flatten();
         let patch = Patch {
             format,
             document,
-            kind: self.resource.kind.clone(),
+            rules,
         };
         self.write(part, Versioned::Optional, write, patch).await
-    }
-
-    /// Whether the kind is one of ours, which take every kind of patch.
-    fn is_own(&self) -> bool {
-        matches!(self.resource.body, Checked::Schema(_)) && self.resource.group == breakbulk_schemas::GROUP
     }
 
     async fn write(&self, part: Part, versioned: Versioned, write: WriteOptions, edit: impl Edit) -> ApiResult<Answer> {

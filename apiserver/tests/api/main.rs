@@ -5,11 +5,17 @@
 
 mod access;
 mod crud;
+mod explain;
 mod harness;
 mod hook;
 mod hostile;
 mod kubectl;
+mod kubectl_auth;
+mod manners;
+mod openapi;
 mod policies;
+mod rbac;
+mod tokens;
 mod watch;
 mod webhooks;
 mod webhooks_hostile;

@@ -110,7 +110,7 @@ impl Checker<'_> {
         for item in items {
             self.check(&item.value);
             let ty = self.element_type(&item.value, item.optional);
-            element = Some(self.join(item.value.id, element, ty));
+            element = Some(self.join(element, ty));
         }
         let element = element.unwrap_or_else(|| self.mapping.fresh());
         self.set(id, Type::list(element));
@@ -122,10 +122,10 @@ impl Checker<'_> {
         for entry in entries {
             self.check(&entry.key);
             let ty = self.ty(&entry.key);
-            key = Some(self.join(entry.key.id, key, ty));
+            key = Some(self.join(key, ty));
             self.check(&entry.value);
             let ty = self.element_type(&entry.value, entry.optional);
-            value = Some(self.join(entry.value.id, value, ty));
+            value = Some(self.join(value, ty));
         }
         let key = key.unwrap_or_else(|| self.mapping.fresh());
         let value = value.unwrap_or_else(|| self.mapping.fresh());
@@ -145,14 +145,15 @@ impl Checker<'_> {
         inner
     }
 
-    fn join(&mut self, id: Id, before: Option<Type>, next: Type) -> Type {
+    /// The type of elements of both types; where they differ, only evaluation knows. That literals are of one type is
+    /// checked when all types are known.
+    fn join(&mut self, before: Option<Type>, next: Type) -> Type {
         let Some(before) = before else {
             return next;
         };
-        if self.mapping.assignable(&before, &next) {
-            return if less_specific(&before, &next) { before } else { next };
+        if !self.mapping.assignable(&before, &next) {
+            return Type::Dyn;
         }
-        self.mismatch(id, &before, &next);
-        Type::Error
+        if less_specific(&before, &next) { before } else { next }
     }
 }

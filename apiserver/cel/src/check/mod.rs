@@ -143,10 +143,20 @@ impl Checker<'_> {
             Kind::Logic { terms, .. } => self.logic(expr.id, terms),
             Kind::List(items) => self.list(expr.id, items),
             Kind::Map(entries) => self.map(expr.id, entries),
-            Kind::Struct(name) => self.undeclared(expr.id, name),
+            Kind::Struct(name) => self.structure(expr.id, name),
             Kind::Fold(fold) => self.fold(expr.id, fold),
             Kind::OptMap(map) => self.opt_map(expr.id, map),
         }
+    }
+
+    /// Nothing can be made this way; the message says whether the name is a type at all.
+    fn structure(&mut self, id: Id, name: &str) {
+        if named_type(name).is_none() {
+            self.undeclared(id, name);
+            return;
+        }
+        self.report(id, format!("'{name}' is not a message type"));
+        self.set(id, Type::Error);
     }
 
     fn identifier(&mut self, id: Id, name: &str) {

@@ -8,7 +8,12 @@ use crate::syntax::{Ast, Expr, Id, Kind, Literal};
 use crate::types::Type;
 
 pub(super) fn literals(ast: &Ast, checked: &Checked, issues: &mut Vec<Issue>) {
-    let mut validator = Validator { ast, checked, issues };
+    let mut validator = Validator {
+        ast,
+        checked,
+        issues,
+        mixed: 0,
+    };
     validator.visit(&ast.root);
 }
 
@@ -16,6 +21,8 @@ struct Validator<'v> {
     ast: &'v Ast,
     checked: &'v Checked,
     issues: &'v mut Vec<Issue>,
+    /// How many calls around allow mixed literals: the arguments of `format` are of any types.
+    mixed: usize,
 }
 
 impl Validator<'_> {
@@ -46,10 +53,16 @@ impl Validator<'_> {
             }
             _ => {}
         }
+        let mixed = usize::from(matches!(&expr.kind, Kind::Call { function, .. } if function == "format"));
+        self.mixed += mixed;
         expr.kind.children(&mut |child| self.visit(child));
+        self.mixed -= mixed;
     }
 
     fn same(&mut self, elements: Vec<(Id, bool)>) {
+        if self.mixed > 0 {
+            return;
+        }
         let ty = |(id, optional): (Id, bool)| -> Type {
             let ty = self.checked.ty(id).clone();
             if optional { ty.without_optional().0 } else { ty }

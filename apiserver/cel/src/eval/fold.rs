@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::errors::EvalError;
 use crate::eval::plan::{FoldPlan, Making};
-use crate::eval::{Evaluation, LIST_COST, MAP_COST, Outcome};
+use crate::eval::{Evaluation, LIST_COST, Outcome};
 use crate::value::{Key, Map, Value};
 
 /// What has been made of the elements so far.
@@ -28,10 +28,8 @@ impl<'a> Evaluation<'_, 'a> {
             Making::MapValues | Making::MapEntries => Made::Map(BTreeMap::new()),
         };
         self.meter.charge(match made {
-            Made::Open(_) => 1,
             Made::Count(_) => 2,
-            Made::List(_) => 1 + LIST_COST,
-            Made::Map(_) => 1 + MAP_COST,
+            Made::Open(_) | Made::List(_) | Made::Map(_) => 1,
         })?;
         let depth = self.locals.len();
         let answer = self.elements(fold, &range, &mut made);
@@ -53,25 +51,26 @@ impl<'a> Evaluation<'_, 'a> {
         match range {
             Value::List(list) => {
                 for (index, item) in list.iter().enumerate() {
+                    let more = index + 1 < list.len();
                     let index = Value::Int(i64::try_from(index).unwrap_or(i64::MAX));
-                    if let Some(answer) = self.element(fold, made, index, item)? {
-                        return Ok(Some(answer));
+                    if let Some(answer) = self.element(fold, made, &index, item)? {
+                        return self.answered(fold, answer, more);
                     }
                 }
             }
             Value::Map(map) if fold.pairs => {
-                for entry in map.entries() {
+                for (index, entry) in map.entries().enumerate() {
                     let (key, value) = entry?;
-                    if let Some(answer) = self.element(fold, made, key.value(), Ok(value))? {
-                        return Ok(Some(answer));
+                    if let Some(answer) = self.element(fold, made, &key.value(), Ok(value))? {
+                        return self.answered(fold, answer, index + 1 < map.len());
                     }
                 }
             }
             Value::Map(map) => {
-                for key in map.keys() {
+                for (index, key) in map.keys().enumerate() {
                     let key = key.value();
-                    if let Some(answer) = self.element(fold, made, key.clone(), Ok(key))? {
-                        return Ok(Some(answer));
+                    if let Some(answer) = self.element(fold, made, &key, Ok(key.clone()))? {
+                        return self.answered(fold, answer, index + 1 < map.len());
                     }
                 }
             }
@@ -80,11 +79,18 @@ impl<'a> Evaluation<'_, 'a> {
         Ok(None)
     }
 
+    /// Before the element after the one that decided, the condition is tested once more.
+    fn answered(&mut self, fold: &FoldPlan, answer: bool, more: bool) -> Result<Option<bool>, EvalError> {
+        let test = if fold.making == Making::Exists { 3 } else { 2 };
+        self.meter.charge(if more { test } else { 0 })?;
+        Ok(Some(answer))
+    }
+
     fn element(
         &mut self,
         fold: &FoldPlan,
         made: &mut Made<'a>,
-        key: Value<'a>,
+        key: &Value<'a>,
         value: Outcome<'a>,
     ) -> Result<Option<bool>, EvalError> {
         let depth = self.locals.len();
@@ -93,7 +99,7 @@ impl<'a> Evaluation<'_, 'a> {
             self.locals.push(key.clone());
         }
         self.locals.push(value.clone());
-        let answer = self.step(fold, made, &key, value);
+        let answer = self.step(fold, made, key, value);
         self.locals.truncate(depth);
         answer
     }
@@ -106,21 +112,20 @@ impl<'a> Evaluation<'_, 'a> {
         value: Value<'a>,
     ) -> Result<Option<bool>, EvalError> {
         if let Some(filter) = &fold.filter
-            && !truth(self.eval(filter)?)?
+            && !truth(&self.eval(filter)?)?
         {
-            self.meter.charge(1)?;
             return Ok(None);
         }
         match made {
             Made::Open(failed) => return self.quantify(fold, failed),
             Made::Count(count) => {
-                let yes = truth(self.eval(&fold.body)?)?;
-                self.meter.charge(if yes { 2 } else { 1 })?;
+                let yes = truth(&self.eval(&fold.body)?)?;
+                self.meter.charge(if yes { 2 } else { 0 })?;
                 *count += u64::from(yes);
             }
             Made::List(list) if fold.making == Making::Filter => {
-                let yes = truth(self.eval(&fold.body)?)?;
-                self.meter.charge(if yes { LIST_COST + 3 } else { 1 })?;
+                let yes = truth(&self.eval(&fold.body)?)?;
+                self.meter.charge(if yes { LIST_COST + 3 } else { 0 })?;
                 if yes {
                     list.push(value);
                 }
@@ -130,7 +135,8 @@ impl<'a> Evaluation<'_, 'a> {
                 list.push(self.eval(&fold.body)?);
             }
             Made::Map(map) => {
-                self.meter.charge(3)?;
+                self.meter
+                    .charge(if fold.making == Making::MapValues { 3 } else { 2 })?;
                 let body = self.eval(&fold.body)?;
                 insert_all(map, fold.making, key, body)?;
             }
@@ -141,7 +147,7 @@ impl<'a> Evaluation<'_, 'a> {
     fn quantify(&mut self, fold: &FoldPlan, failed: &mut Option<EvalError>) -> Result<Option<bool>, EvalError> {
         let decisive = fold.making == Making::Exists;
         self.meter.charge(if decisive { 4 } else { 3 })?;
-        match self.eval(&fold.body).and_then(truth) {
+        match self.eval(&fold.body).and_then(|value| truth(&value)) {
             Ok(value) if value == decisive => return Ok(Some(value)),
             Ok(_) => {}
             Err(error) if error.is_final() => return Err(error),
@@ -153,7 +159,7 @@ impl<'a> Evaluation<'_, 'a> {
     }
 }
 
-fn truth(value: Value<'_>) -> Result<bool, EvalError> {
+fn truth(value: &Value<'_>) -> Result<bool, EvalError> {
     value.as_bool().ok_or(EvalError::NoSuchOverload)
 }
 

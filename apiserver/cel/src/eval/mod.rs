@@ -17,7 +17,7 @@ use crate::syntax::Logic;
 use crate::types::Type;
 use crate::value::{Key, List, Map, Value};
 
-use plan::{CallPlan, EntryPlan, ItemPlan, Node, OptMapPlan};
+use plan::{CallPlan, EntryPlan, ItemPlan, Node, OptMapPlan, OtherwisePlan};
 
 type Outcome<'a> = Result<Value<'a>, EvalError>;
 
@@ -62,6 +62,21 @@ impl<'a> Evaluation<'_, 'a> {
             Node::Map(entries) => self.map(entries),
             Node::Fold(fold) => self.fold(fold),
             Node::OptMap(map) => self.opt_map(map),
+            Node::Otherwise(otherwise) => self.otherwise(otherwise),
+        }
+    }
+
+    /// The alternative is evaluated only if there is no value, and the choice is free.
+    fn otherwise(&mut self, otherwise: &OtherwisePlan) -> Outcome<'a> {
+        match self.eval(&otherwise.target)? {
+            Value::Optional(Some(inner)) if otherwise.unwrapped => Ok((*inner).clone()),
+            some @ Value::Optional(Some(_)) => Ok(some),
+            Value::Optional(None) => match self.eval(&otherwise.alternative)? {
+                value if otherwise.unwrapped => Ok(value),
+                value @ Value::Optional(_) => Ok(value),
+                _ => Err(EvalError::NoSuchOverload),
+            },
+            _ => Err(EvalError::NoSuchOverload),
         }
     }
 
@@ -92,8 +107,13 @@ impl<'a> Evaluation<'_, 'a> {
                 self.apply(call, &args)
             }
             [one, two] => {
-                let args = [self.eval(one)?, self.eval(two)?];
-                self.apply(call, &args)
+                let one = self.eval(one)?;
+                let before = self.meter.so_far();
+                let two = self.eval(two)?;
+                if call.free_key {
+                    self.meter.forgive(before);
+                }
+                self.apply(call, &[one, two])
             }
             all => {
                 let args = all.iter().map(|arg| self.eval(arg)).collect::<Result<Vec<_>, _>>()?;
@@ -156,15 +176,17 @@ impl<'a> Evaluation<'_, 'a> {
     }
 
     fn opt_map(&mut self, map: &OptMapPlan) -> Outcome<'a> {
+        let before = self.meter.so_far();
         let Value::Optional(target) = self.eval(&map.target)? else {
             return Err(EvalError::NoSuchOverload);
         };
-        // The call of hasValue, and then of optional.none or value and optional.of.
+        let again = self.meter.so_far() - before;
+        // The call of hasValue, and then of optional.none or value and optional.of; the target is evaluated for both.
         self.meter.charge(2)?;
         let Some(target) = target else {
             return Ok(Value::Optional(None));
         };
-        self.meter.charge(2)?;
+        self.meter.charge(again + if map.flat { 0 } else { 1 })?;
         self.locals.push((*target).clone());
         let body = self.eval(&map.body);
         self.locals.pop();
@@ -187,7 +209,11 @@ fn unwrap(value: Value<'_>) -> Result<Option<Value<'_>>, EvalError> {
     }
 }
 
-fn insert<'a>(map: &mut BTreeMap<Key<'a>, Value<'a>>, key: &Value<'a>, value: Value<'a>) -> Result<(), EvalError> {
+pub(crate) fn insert<'a>(
+    map: &mut BTreeMap<Key<'a>, Value<'a>>,
+    key: &Value<'a>,
+    value: Value<'a>,
+) -> Result<(), EvalError> {
     let Some(key) = Key::of(key) else {
         return Err(EvalError::failed(format!("unsupported key type: {}", key.type_name())));
     };

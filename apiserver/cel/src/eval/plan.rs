@@ -1,17 +1,18 @@
 //! A checked tree made ready to be evaluated: names resolved to places, calls to functions with their price, constants
 //! folded, patterns compiled.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use regex::Regex;
 
+use crate::budget::Budget;
 use crate::check::{Checked, Reference};
 use crate::eval::price::{self, Price};
 use crate::library::{Overload, regexes};
 use crate::syntax::{Ast, Expr, Fold, Kind, Literal, Logic, OptMap, Selection, Step};
 use crate::types::Type;
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 /// A node to evaluate.
 #[derive(Debug)]
@@ -35,6 +36,16 @@ pub(crate) enum Node {
     Map(Vec<EntryPlan>),
     Fold(Box<FoldPlan>),
     OptMap(Box<OptMapPlan>),
+    /// `target.or(alternative)` and `target.orValue(alternative)`.
+    Otherwise(Box<OtherwisePlan>),
+}
+
+#[derive(Debug)]
+pub(crate) struct OtherwisePlan {
+    pub(crate) target: Node,
+    pub(crate) alternative: Node,
+    /// Gives the value, not an optional.
+    pub(crate) unwrapped: bool,
 }
 
 #[derive(Debug)]
@@ -46,6 +57,8 @@ pub(crate) struct CallPlan {
     /// Of a pattern written out.
     pub(crate) pattern: Option<Regex>,
     pub(crate) regex: Option<regexes::Use>,
+    /// The key of an index that is itself a path belongs to the path: reading it is free.
+    pub(crate) free_key: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +102,18 @@ pub(crate) struct OptMapPlan {
     pub(crate) body: Node,
     pub(crate) flat: bool,
 }
+
+/// Conversions of constants are constants.
+const CONVERSIONS: [&str; 8] = [
+    "bool",
+    "bytes",
+    "double",
+    "duration",
+    "int",
+    "string",
+    "timestamp",
+    "uint",
+];
 
 /// The plan, and which variables it reads.
 pub(crate) struct Plan {
@@ -160,7 +185,7 @@ impl Planner<'_> {
                     value: self.node(&entry.value),
                     optional: entry.optional,
                 });
-                Node::Map(entries.collect())
+                folded_map(entries.collect())
             }
             // The checker has refused it.
             Kind::Struct(_) => Node::Constant(Value::Null),
@@ -210,6 +235,24 @@ impl Planner<'_> {
                 Err(_) => Node::Constant(Value::Null),
             };
         }
+        if let (Some(overload), [Node::Constant(value)]) = (candidates.first(), args.as_slice())
+            && CONVERSIONS.contains(&function)
+            && let Ok(value) = (overload.run)(&mut Budget::for_object().meter(), std::slice::from_ref(value))
+        {
+            return Node::Constant(value);
+        }
+        if let "or" | "orValue" = function {
+            return match <[Node; 2]>::try_from(args) {
+                Ok([target, alternative]) => Node::Otherwise(Box::new(OtherwisePlan {
+                    target,
+                    alternative,
+                    unwrapped: function == "orValue",
+                })),
+                Err(_) => Node::Constant(Value::Null),
+            };
+        }
+        let path = |node: &Node| matches!(node, Node::Variable(_) | Node::Local(_) | Node::Select { .. });
+        let free_key = function == "_[_]" && args.get(1).is_some_and(path);
         let regex = regexes::Use::of(function);
         let pattern = regex.and_then(|_| match args.get(1) {
             Some(Node::Constant(Value::String(pattern))) => regexes::compile(pattern).ok(),
@@ -229,6 +272,7 @@ impl Planner<'_> {
             price,
             pattern,
             regex,
+            free_key,
         }))
     }
 
@@ -283,4 +327,20 @@ fn folded(items: Vec<ItemPlan>) -> Node {
         Some(values) => Node::Constant(Value::list(values)),
         None => Node::List(items),
     }
+}
+
+/// As [`folded`]; entries that cannot be put together stay to fail when they are evaluated.
+fn folded_map(entries: Vec<EntryPlan>) -> Node {
+    let mut map = BTreeMap::new();
+    for entry in &entries {
+        match (&entry.key, &entry.value) {
+            (Node::Constant(key), Node::Constant(value)) if !entry.optional => {
+                if crate::eval::insert(&mut map, key, value.clone()).is_err() {
+                    return Node::Map(entries);
+                }
+            }
+            _ => return Node::Map(entries),
+        }
+    }
+    Node::Constant(Value::Map(Map::Owned(Arc::new(map))))
 }

@@ -185,7 +185,7 @@ fn to_int<'a>(_: &mut Meter, args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Int(value) | Value::Duration(value)] => Ok(Value::Int(*value)),
         [Value::Double(value)] if *value > -LIMIT && *value < LIMIT => Ok(Value::Int(*value as i64)),
         [Value::Double(_)] => refuse("integer overflow"),
-        [Value::Timestamp(at)] => Ok(Value::Int(at.as_nanosecond().div_euclid(1_000_000_000) as i64)),
+        [Value::Timestamp(at)] => Ok(Value::Int(at.seconds())),
         [Value::Uint(value)] => {
             i64::try_from(*value).map_or_else(|_| refuse("integer overflow"), |v| Ok(Value::Int(v)))
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::budget::Meter;
+use crate::budget::{MAX_VALUE_DEPTH, Meter};
 use crate::errors::EvalError;
 use crate::library::strings::quote;
 use crate::library::{refuse, time};
@@ -18,6 +18,7 @@ pub(super) fn format(text: &str, args: &List<'_>, meter: &mut Meter) -> Result<S
     let mut writer = Writer {
         out: String::new(),
         meter,
+        depth: 0,
     };
     let mut rest = text;
     let mut used = 0;
@@ -191,6 +192,7 @@ fn hex(arg: &Value<'_>) -> Result<String, EvalError> {
 struct Writer<'m> {
     out: String,
     meter: &'m mut Meter,
+    depth: usize,
 }
 
 impl Writer<'_> {
@@ -239,7 +241,16 @@ impl Writer<'_> {
         }
     }
 
+    fn deeper(&mut self) -> Outcome {
+        self.depth += 1;
+        if self.depth > MAX_VALUE_DEPTH {
+            return refuse("value nests too deep");
+        }
+        Ok(())
+    }
+
     fn list(&mut self, list: &List<'_>) -> Outcome {
+        self.deeper()?;
         self.push("[")?;
         for (index, item) in list.iter().enumerate() {
             if index > 0 {
@@ -247,10 +258,12 @@ impl Writer<'_> {
             }
             self.nested(&item?)?;
         }
+        self.depth -= 1;
         self.push("]")
     }
 
     fn map(&mut self, map: &Map<'_>) -> Outcome {
+        self.deeper()?;
         self.push("{")?;
         for (index, entry) in map.entries().enumerate() {
             let (key, value) = entry?;
@@ -261,6 +274,7 @@ impl Writer<'_> {
             self.push(":")?;
             self.nested(&value)?;
         }
+        self.depth -= 1;
         self.push("}")
     }
 }

@@ -122,3 +122,22 @@ pub(crate) fn unsupported<T>() -> Result<T, EvalError> {
 pub(crate) fn refuse<T>(text: impl Into<std::borrow::Cow<'static, str>>) -> Result<T, EvalError> {
     Err(EvalError::failed(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_signature_is_well_formed_and_every_id_is_there_once() {
+        let mut ids = HashSet::new();
+        for declaration in MODULES.iter().copied().flatten() {
+            for (id, text) in declaration.overloads {
+                assert!(signature::parse(text).is_some(), "{}: {text}", declaration.name);
+                assert!(ids.insert(*id), "{id} is there twice");
+            }
+        }
+        assert!(function("size").is_some());
+    }
+}

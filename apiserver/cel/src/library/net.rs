@@ -184,22 +184,44 @@ fn parse_ip(text: &str) -> Result<IpAddr, EvalError> {
         }
         Ok(ip) => Ok(ip),
         Err(_) => fail(format!(
-            "IP Address {text:?} parse error during conversion from string: ParseAddr({text:?}): unable to parse IP"
+            "IP Address {text:?} parse error during conversion from string: {}",
+            unparsed(text)
         )),
     }
 }
 
+/// Why Go's parser does not take an address, in its words.
+fn unparsed(text: &str) -> String {
+    let dots = text.matches('.').count();
+    let version4 = dots > 0 && text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+    let zero = |octet: &str| octet.len() > 1 && octet.starts_with('0');
+    let reason = if !version4 {
+        "unable to parse IP"
+    } else if dots > 3 {
+        "IPv4 address too long"
+    } else if dots < 3 {
+        "IPv4 address too short"
+    } else if text.split('.').any(zero) {
+        "IPv4 field has octet with leading zero"
+    } else {
+        "IPv4 field has value >255"
+    };
+    format!("ParseAddr({text:?}): {reason}")
+}
+
 fn parse_cidr(text: &str) -> Result<Cidr, EvalError> {
     let fail = |reason: &str| {
+        // Kubernetes says it twice.
+        let twice = "network address parse error during conversion from string: ".repeat(2);
         Err(EvalError::failed(format!(
-            "network address parse error during conversion from string: netip.ParsePrefix({text:?}): {reason}"
+            "{twice}netip.ParsePrefix({text:?}): {reason}"
         )))
     };
-    let Some((ip, length)) = text.rsplit_once('/') else {
+    let Some((address, length)) = text.rsplit_once('/') else {
         return fail("no '/'");
     };
-    let Ok(ip) = ip.parse::<IpAddr>() else {
-        return fail("unable to parse IP");
+    let Ok(ip) = address.parse::<IpAddr>() else {
+        return fail(&unparsed(address));
     };
     if let IpAddr::V6(ip) = ip
         && ip.to_ipv4_mapped().is_some()
@@ -212,7 +234,8 @@ fn parse_cidr(text: &str) -> Result<Cidr, EvalError> {
     let most = if ip.is_ipv4() { 32 } else { 128 };
     match length.parse::<u8>() {
         Ok(length) if digits && length <= most => Ok(Cidr { ip, length }),
-        _ => fail("bad bits after slash"),
+        Ok(_) if digits => fail("prefix length out of range"),
+        _ => fail(&format!("bad bits after slash: {length:?}")),
     }
 }
 

@@ -202,7 +202,7 @@ fn subtract<'a>(_: &mut Meter, args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Int(a), Value::Int(b)] => int(a.checked_sub(*b)),
         [Value::Uint(a), Value::Uint(b)] => uint(a.checked_sub(*b)),
         [Value::Double(a), Value::Double(b)] => Ok(Value::Double(a - b)),
-        [Value::Timestamp(a), Value::Timestamp(b)] => span(i64::try_from(a.as_nanosecond() - b.as_nanosecond()).ok()),
+        [Value::Timestamp(a), Value::Timestamp(b)] => span(i64::try_from(a.nanoseconds() - b.nanoseconds()).ok()),
         [Value::Timestamp(at), Value::Duration(by)] => time::shifted(*at, -i128::from(*by)).map(Value::Timestamp),
         [Value::Duration(a), Value::Duration(b)] => span(a.checked_sub(*b)),
         _ => unsupported(),

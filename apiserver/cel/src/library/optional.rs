@@ -104,7 +104,7 @@ fn of_non_zero<'a>(_: &mut Meter, args: &[Value<'a>]) -> Outcome<'a> {
         Value::Int(value) | Value::Duration(value) => *value == 0,
         Value::Uint(value) => *value == 0,
         Value::Double(value) => *value == 0.0,
-        Value::Timestamp(at) => at.as_second() == -62_135_596_800 && at.subsec_nanosecond() == 0,
+        Value::Timestamp(at) => at.is_zero(),
         other => other.size() == Some(0),
     };
     Ok(if zero {

@@ -14,9 +14,24 @@ const ONE: i128 = 1_000_000_000;
 const LARGEST: i128 = i64::MAX as i128 * ONE;
 
 /// A quantity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Quantity {
     billionths: i128,
+    /// Kubernetes keeps it as a number of 64 bits, which alone can be taken for an integer; long ones, and fractions of
+    /// powers of two, are never that.
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Short,
+    Long,
+}
+
+impl PartialEq for Quantity {
+    fn eq(&self, other: &Self) -> bool {
+        self.billionths == other.billionths
+    }
 }
 
 pub(super) const FUNCTIONS: &[Declaration] = &[
@@ -114,6 +129,7 @@ fn operand(value: &Value<'_>) -> Result<Quantity, EvalError> {
         Value::Opaque(OpaqueValue(Library::Quantity(quantity))) => Ok(*quantity),
         Value::Int(whole) => Ok(Quantity {
             billionths: i128::from(*whole) * ONE,
+            form: Form::Short,
         }),
         _ => unsupported(),
     }
@@ -121,7 +137,7 @@ fn operand(value: &Value<'_>) -> Result<Quantity, EvalError> {
 
 fn compared<'a>(args: &[Value<'a>], of: fn(Ordering) -> Value<'a>) -> Outcome<'a> {
     match args {
-        [a @ Value::Opaque(_), b @ Value::Opaque(_)] => Ok(of(operand(a)?.cmp(&operand(b)?))),
+        [a @ Value::Opaque(_), b @ Value::Opaque(_)] => Ok(of(operand(a)?.billionths.cmp(&operand(b)?.billionths))),
         _ => unsupported(),
     }
 }
@@ -130,9 +146,11 @@ fn sum<'a>(args: &[Value<'a>], sign: i128) -> Outcome<'a> {
     let [a @ Value::Opaque(_), b] = args else {
         return unsupported();
     };
-    let by = operand(b)?.billionths * sign;
-    let billionths = operand(a)?.billionths.saturating_add(by);
-    Ok(value(Quantity { billionths }))
+    let (a, b) = (operand(a)?, operand(b)?);
+    let billionths = a.billionths.saturating_add(b.billionths * sign);
+    let short = a.form == Form::Short && b.form == Form::Short;
+    let form = if short { Form::Short } else { Form::Long };
+    Ok(value(Quantity { billionths, form }))
 }
 
 impl Quantity {
@@ -141,7 +159,7 @@ impl Quantity {
     }
 
     fn whole(self) -> Option<i64> {
-        (self.billionths % ONE == 0).then(|| i64::try_from(self.billionths / ONE).ok())?
+        (self.form == Form::Short && self.billionths % ONE == 0).then(|| i64::try_from(self.billionths / ONE).ok())?
     }
 
     #[expect(clippy::cast_precision_loss, reason = "the result is approximate by definition")]
@@ -173,12 +191,33 @@ fn parse(text: &str) -> Result<Quantity, EvalError> {
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
         return bad();
     }
+    if !is_suffix(suffix) {
+        return bad();
+    }
     let Some(scale) = scale(suffix) else {
         return refuse("unable to parse quantity's suffix");
     };
+    let form = form(whole, fraction, scale);
     let magnitude = scaled(whole, fraction, scale);
     let billionths = if negative { -magnitude } else { magnitude };
-    Ok(Quantity { billionths })
+    Ok(Quantity { billionths, form })
+}
+
+/// Letters that suffixes are made of, then an exponent.
+fn is_suffix(text: &str) -> bool {
+    let rest = text.trim_start_matches(|c| "eEinumkKMGTP".contains(c));
+    let rest = rest.strip_prefix(['-', '+']).unwrap_or(rest);
+    rest.bytes().all(|c| c.is_ascii_digit())
+}
+
+/// Whether 64 bits are enough by Kubernetes' reckoning, which goes by the number of digits.
+fn form(whole: &str, fraction: &str, scale: Scale) -> Form {
+    let whole = whole.trim_start_matches('0').len();
+    let short = match scale {
+        Scale::Decimal(_) => whole + fraction.len() <= 18,
+        Scale::Binary(bits) => fraction.is_empty() && whole + (bits * 3 / 10) as usize <= 14,
+    };
+    if short { Form::Short } else { Form::Long }
 }
 
 /// What a suffix multiplies with.

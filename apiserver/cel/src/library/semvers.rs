@@ -21,7 +21,7 @@ pub(super) const FUNCTIONS: &[Declaration] = &[
         ],
         run: |_, args| match parse(args)? {
             Ok(version) => Ok(Value::library(Library::Semver(Arc::new(version)))),
-            Err(error) => refuse(error.to_string()),
+            Err(reason) => refuse(reason),
         },
     },
     Declaration {
@@ -65,12 +65,34 @@ pub(super) const FUNCTIONS: &[Declaration] = &[
 ];
 
 /// The outer result tells of the arguments, the inner one of the version's text.
-fn parse(args: &[Value<'_>]) -> Result<Result<Version, semver::Error>, EvalError> {
+fn parse(args: &[Value<'_>]) -> Result<Result<Version, String>, EvalError> {
     match args {
-        [Value::String(text)] | [Value::String(text), Value::Bool(false)] => Ok(Version::parse(text)),
-        [Value::String(text), Value::Bool(true)] => Ok(Version::parse(&normalized(text))),
+        [Value::String(text)] | [Value::String(text), Value::Bool(false)] => Ok(strict(text)),
+        [Value::String(text), Value::Bool(true)] => Ok(strict(&normalized(text))),
         _ => unsupported(),
     }
+}
+
+/// The mistakes that are usual are told as Kubernetes tells them.
+fn strict(text: &str) -> Result<Version, String> {
+    if text.is_empty() {
+        return Err("Version string empty".to_owned());
+    }
+    let core = text.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<&str> = core.split('.').collect();
+    if numbers.len() != 3 {
+        return Err("No Major.Minor.Patch elements found".to_owned());
+    }
+    for (number, name) in numbers.iter().zip(["Major", "Minor", "Patch"]) {
+        let lower = name.to_ascii_lowercase();
+        if number.is_empty() || !number.bytes().all(|c| c.is_ascii_digit()) {
+            return Err(format!("Invalid character(s) found in {lower} number {number:?}"));
+        }
+        if number.len() > 1 && number.starts_with('0') {
+            return Err(format!("{name} number must not contain leading zeroes {number:?}"));
+        }
+    }
+    Version::parse(text).map_err(|error| error.to_string())
 }
 
 /// Without a leading `v`, with all three numbers, and these without leading zeros.

@@ -164,31 +164,52 @@ fn char_at<'a>(_: &mut Meter, args: &[Value<'a>]) -> Outcome<'a> {
     Ok(cut(text, from, from + length, |part| part))
 }
 
+/// Where a search begins: places beyond the end are no mistake.
+enum From {
+    At(usize),
+    Beyond,
+}
+
+fn search_from(text: &str, index: i64) -> Result<From, EvalError> {
+    if index < 0 {
+        return refuse(format!("index out of range: {index}"));
+    }
+    let found = usize::try_from(index).ok().and_then(|index| offset(text, index));
+    Ok(found.map_or(From::Beyond, From::At))
+}
+
 fn index_of<'a>(_: &mut Meter, args: &[Value<'a>]) -> Outcome<'a> {
     let (text, part, from) = match args {
-        [Value::String(text), Value::String(part)] => (text, part, 0),
-        [Value::String(text), Value::String(part), Value::Int(from)] => (text, part, offset_of(text, *from)?),
+        [Value::String(text), Value::String(part)] => (text, part, From::At(0)),
+        [Value::String(text), Value::String(part), Value::Int(from)] => (text, part, search_from(text, *from)?),
         _ => return unsupported(),
     };
-    let found = text[from..]
-        .find(&**part)
-        .map(|at| whole(characters(&text[..from + at])));
-    Ok(Value::Int(found.unwrap_or(-1)))
+    let from = match from {
+        From::At(from) => from,
+        From::Beyond if part.is_empty() => text.len(),
+        From::Beyond => return Ok(Value::Int(-1)),
+    };
+    let found = text[from..].find(&**part);
+    Ok(Value::Int(found.map_or(-1, |at| whole(characters(&text[..from + at])))))
 }
 
 /// The last place at which `part` begins, at `from` or before it.
 fn last_index_of<'a>(_: &mut Meter, args: &[Value<'a>]) -> Outcome<'a> {
     let (text, part, from) = match args {
         [Value::String(text), Value::String(part)] => (text, part, text.len()),
-        [Value::String(text), Value::String(part), Value::Int(from)] => (text, part, offset_of(text, *from)?),
+        [Value::String(text), Value::String(part), Value::Int(from)] => match search_from(text, *from)? {
+            From::At(from) if from < text.len() || part.is_empty() => (text, part, from),
+            _ if part.is_empty() => (text, part, text.len()),
+            _ => return Ok(Value::Int(-1)),
+        },
         _ => return unsupported(),
     };
     let mut end = (from + part.len()).min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let found = text[..end].rfind(&**part).map(|at| whole(characters(&text[..at])));
-    Ok(Value::Int(found.unwrap_or(-1)))
+    let found = text[..end].rfind(&**part);
+    Ok(Value::Int(found.map_or(-1, |at| whole(characters(&text[..at])))))
 }
 
 fn join<'a>(meter: &mut Meter, args: &[Value<'a>]) -> Outcome<'a> {

@@ -3,32 +3,26 @@
 
 use std::sync::LazyLock;
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::civil::{Date, Time};
+use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 
 use crate::errors::EvalError;
 use crate::library::refuse;
+use crate::value::Moment;
 
 const SECOND: i128 = 1_000_000_000;
-const FIRST_SECOND: i128 = -62_135_596_800;
-const LAST_SECOND: i128 = 253_402_300_799;
+
+fn in_range(at: Option<Moment>) -> Result<Moment, EvalError> {
+    at.ok_or_else(|| EvalError::failed("timestamp overflow"))
+}
 
 /// A moment moved by nanoseconds.
-pub(crate) fn shifted(at: Timestamp, by: i128) -> Result<Timestamp, EvalError> {
-    from_nanoseconds(at.as_nanosecond() + by)
+pub(crate) fn shifted(at: Moment, by: i128) -> Result<Moment, EvalError> {
+    in_range(Moment::from_nanoseconds(at.nanoseconds() + by))
 }
 
-fn from_nanoseconds(nanoseconds: i128) -> Result<Timestamp, EvalError> {
-    let seconds = nanoseconds.div_euclid(SECOND);
-    if !(FIRST_SECOND..=LAST_SECOND).contains(&seconds) {
-        return refuse("timestamp overflow");
-    }
-    Timestamp::from_nanosecond(nanoseconds).map_err(|_| EvalError::failed("timestamp overflow"))
-}
-
-pub(crate) fn from_seconds(seconds: i64) -> Result<Timestamp, EvalError> {
-    from_nanoseconds(i128::from(seconds) * SECOND)
+pub(crate) fn from_seconds(seconds: i64) -> Result<Moment, EvalError> {
+    in_range(Moment::from_nanoseconds(i128::from(seconds) * SECOND))
 }
 
 fn bad_time<T>(text: &str) -> Result<T, EvalError> {
@@ -38,13 +32,16 @@ fn bad_time<T>(text: &str) -> Result<T, EvalError> {
 }
 
 /// RFC 3339, as strictly as Go reads it.
-pub(crate) fn parse_timestamp(text: &str) -> Result<Timestamp, EvalError> {
+pub(crate) fn parse_timestamp(text: &str) -> Result<Moment, EvalError> {
     if !is_rfc3339(text.as_bytes()) {
         return bad_time(text);
     }
-    match text.parse::<Timestamp>() {
-        Ok(at) => from_nanoseconds(at.as_nanosecond()),
-        Err(_) => bad_time(text),
+    let zone = text.rfind(['Z', '+', '-']).unwrap_or(text.len());
+    let (clock, zone) = text.split_at(zone);
+    let offset = if zone == "Z" { Some(0) } else { zone_seconds(zone) };
+    match (clock.parse(), offset) {
+        (Ok(clock), Some(offset)) => in_range(Moment::from_clock(clock, offset)),
+        _ => bad_time(text),
     }
 }
 
@@ -77,19 +74,14 @@ fn is_rfc3339(text: &[u8]) -> bool {
 }
 
 /// A day, at its midnight in UTC.
-pub(crate) fn parse_date(text: &str) -> Result<Timestamp, EvalError> {
-    let day: Result<Date, _> = text.parse();
-    match day
-        .ok()
-        .filter(|_| text.len() == 10)
-        .map(|day| day.to_zoned(TimeZone::UTC))
-    {
-        Some(Ok(at)) => Ok(at.timestamp()),
+pub(crate) fn parse_date(text: &str) -> Result<Moment, EvalError> {
+    match text.parse::<Date>() {
+        Ok(day) if text.len() == 10 => in_range(Moment::from_clock(day.to_datetime(Time::midnight()), 0)),
         _ => bad_time(text),
     }
 }
 
-pub(crate) fn show_timestamp(at: Timestamp) -> String {
+pub(crate) fn show_timestamp(at: Moment) -> String {
     at.to_string()
 }
 
@@ -201,8 +193,11 @@ pub(crate) fn zone(name: &str) -> Result<TimeZone, EvalError> {
     if name.is_empty() || name == "UTC" {
         return Ok(TimeZone::UTC);
     }
-    if let Some((hours, minutes)) = name.split_once(':') {
-        return offset(hours, minutes).ok_or_else(|| EvalError::failed(format!("unknown time zone {name}")));
+    if name.contains(':') {
+        let offset = zone_seconds(name).and_then(|seconds| i32::try_from(seconds).ok());
+        let offset = offset.and_then(|seconds| Offset::from_seconds(seconds).ok());
+        let unknown = || EvalError::failed(format!("unknown time zone {name}"));
+        return offset.map(TimeZone::fixed).ok_or_else(unknown);
     }
     // Only the names compiled in: what a rule means must not depend on the machine.
     static BUNDLED: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
@@ -211,15 +206,15 @@ pub(crate) fn zone(name: &str) -> Result<TimeZone, EvalError> {
         .map_err(|_| EvalError::failed(format!("unknown time zone {name}")))
 }
 
-fn offset(hours: &str, minutes: &str) -> Option<TimeZone> {
+/// `+01:30`, `-05:00` or `01:00`, in seconds ahead of UTC.
+fn zone_seconds(text: &str) -> Option<i64> {
+    let (hours, minutes) = text.split_once(':')?;
     let negative = hours.starts_with('-');
-    let hours: i32 = hours
-        .trim_start_matches(['+', '-'])
-        .parse()
-        .ok()
-        .filter(|hours| (0..24).contains(hours))?;
-    let minutes: i32 = minutes.parse().ok().filter(|minutes| (0..60).contains(minutes))?;
-    let seconds = (hours * 60 + minutes) * 60;
-    let offset = jiff::tz::Offset::from_seconds(if negative { -seconds } else { seconds }).ok()?;
-    Some(TimeZone::fixed(offset))
+    let hours = hours.strip_prefix(['+', '-']).unwrap_or(hours);
+    let number = |text: &str, most: i64| {
+        let digits = (1..=2).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit());
+        text.parse::<i64>().ok().filter(|value| digits && *value <= most)
+    };
+    let seconds = (number(hours, 23)? * 60 + number(minutes, 59)?) * 60;
+    Some(if negative { -seconds } else { seconds })
 }

@@ -1,12 +1,12 @@
 //! The parts of a moment, in UTC or another zone, and of a span of time.
 
-use jiff::Zoned;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::budget::Meter;
 use crate::errors::EvalError;
-use crate::library::{Declaration, time, unsupported};
-use crate::value::Value;
+use crate::library::{Declaration, refuse, time, unsupported};
+use crate::value::{Moment, Value};
 
 type Outcome<'a> = Result<Value<'a>, EvalError>;
 
@@ -74,11 +74,18 @@ pub(super) const FUNCTIONS: &[Declaration] = &[
 ];
 
 /// A part of a moment; of a span, how many times the unit is in it.
-fn part<'a>(args: &[Value<'a>], of: fn(&Zoned) -> i64, unit: Option<i64>) -> Outcome<'a> {
+fn part<'a>(args: &[Value<'a>], of: fn(&DateTime) -> i64, unit: Option<i64>) -> Outcome<'a> {
     match (args, unit) {
-        ([Value::Timestamp(at)], _) => Ok(Value::Int(of(&at.to_zoned(TimeZone::UTC)))),
-        ([Value::Timestamp(at), Value::String(zone)], _) => Ok(Value::Int(of(&at.to_zoned(time::zone(zone)?)))),
+        ([Value::Timestamp(at)], _) => shown(*at, &TimeZone::UTC, of),
+        ([Value::Timestamp(at), Value::String(zone)], _) => shown(*at, &time::zone(zone)?, of),
         ([Value::Duration(span)], Some(unit)) => Ok(Value::Int(span / unit)),
         _ => unsupported(),
+    }
+}
+
+fn shown<'a>(at: Moment, zone: &TimeZone, of: fn(&DateTime) -> i64) -> Outcome<'a> {
+    match at.clock(zone) {
+        Some(clock) => Ok(Value::Int(of(&clock))),
+        None => refuse("timestamp overflow"),
     }
 }

@@ -60,15 +60,13 @@ pub(super) fn member(
         }
     };
     let mut args = args.into_iter();
-    let first = variable(parser, args.next())?;
+    let first = variable(parser, args.next(), unnamed(&function))?;
     let second = if two {
         Some(second(parser, args.next(), &first)?)
     } else {
         None
     };
-    let last = args
-        .next_back()
-        .ok_or_else(|| Issue::new(open, "a macro without a body"))?;
+    let last = args.next_back().ok_or_else(|| Issue::whole("a macro without a body"))?;
     let filter = args.next();
     if function.starts_with("opt") {
         let flat = function == "optFlatMap";
@@ -98,9 +96,21 @@ pub(super) fn member(
     parser.make(open, Kind::Fold(Box::new(fold)))
 }
 
-fn variable(parser: &Parser<'_>, arg: Option<Expr>) -> Result<String, Issue> {
+const UNNAMED: &str = "argument must be a simple name";
+
+/// What is said when the variable's place has something else.
+fn unnamed(function: &str) -> &'static str {
+    match function {
+        "map" | "filter" => "argument is not an identifier",
+        "optMap" => "optMap() variable name must be a simple identifier",
+        "optFlatMap" => "optFlatMap() variable name must be a simple identifier",
+        _ => UNNAMED,
+    }
+}
+
+fn variable(parser: &Parser<'_>, arg: Option<Expr>, unnamed: &str) -> Result<String, Issue> {
     let Some(arg) = arg else {
-        return Err(Issue::new(0, "argument must be a simple name"));
+        return Err(Issue::whole(unnamed));
     };
     let at = parser.offset_of(&arg);
     match arg.kind {
@@ -108,13 +118,13 @@ fn variable(parser: &Parser<'_>, arg: Option<Expr>) -> Result<String, Issue> {
             Err(Issue::new(at, "iteration variable overwrites accumulator variable"))
         }
         Kind::Ident(name) => Ok(name),
-        _ => Err(Issue::new(at, "argument must be a simple name")),
+        _ => Err(Issue::new(at, unnamed)),
     }
 }
 
 fn second(parser: &Parser<'_>, arg: Option<Expr>, first: &str) -> Result<String, Issue> {
     let at = arg.as_ref().map_or(0, |arg| parser.offset_of(arg));
-    let name = variable(parser, arg)?;
+    let name = variable(parser, arg, UNNAMED)?;
     if name == first {
         return Err(Issue::new(at, format!("duplicate variable name: {name}")));
     }

@@ -35,7 +35,7 @@ pub(crate) fn parse(source: &str) -> Result<Ast, Issue> {
     let length = source.chars().count();
     if length > MAX_LENGTH {
         let message = format!("expression code point size exceeds limit: size: {length}, limit {MAX_LENGTH}");
-        return Err(Issue::new(0, message));
+        return Err(Issue::whole(message));
     }
     let mut parser = Parser {
         source,
@@ -88,9 +88,9 @@ impl<'s> Parser<'s> {
     pub(super) fn make(&mut self, offset: usize, kind: Kind) -> Parsed<Expr> {
         let height = kind.height();
         if height > MAX_HEIGHT {
-            return Err(Self::too_deep(offset));
+            return Err(Self::too_deep());
         }
-        let id = Id(u32::try_from(self.offsets.len()).map_err(|_| Self::too_deep(offset))?);
+        let id = Id(u32::try_from(self.offsets.len()).map_err(|_| Self::too_deep())?);
         self.offsets.push(offset);
         Ok(Expr { id, height, kind })
     }
@@ -99,8 +99,8 @@ impl<'s> Parser<'s> {
         self.offsets[expr.id.index()]
     }
 
-    fn too_deep(offset: usize) -> Issue {
-        Issue::new(offset, format!("expression recursion limit exceeded: {MAX_NESTING}"))
+    fn too_deep() -> Issue {
+        Issue::whole(format!("expression recursion limit exceeded: {MAX_NESTING}"))
     }
 
     fn peek(&self) -> &Token {
@@ -143,7 +143,7 @@ impl<'s> Parser<'s> {
     fn expression(&mut self) -> Parsed<Expr> {
         self.nesting += 1;
         if self.nesting > MAX_NESTING {
-            return Err(Self::too_deep(self.offset()));
+            return Err(Self::too_deep());
         }
         let condition = self.logic(Logic::Or)?;
         let expr = match self.take("?") {

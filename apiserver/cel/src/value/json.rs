@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::Value as Json;
 
+use crate::budget::MAX_VALUE_DEPTH;
 use crate::declared::{Declared, MAX_REQUEST, Shape};
 use crate::errors::EvalError;
 use crate::library::time;
@@ -73,16 +74,31 @@ fn decode<'a>(text: &str) -> Result<Value<'a>, EvalError> {
 
 /// As JSON; refused when it would be larger than any request.
 pub(super) fn write(value: &Value<'_>) -> Result<Json, EvalError> {
-    Writer { left: MAX_REQUEST }.write(value)
+    Writer {
+        left: MAX_REQUEST,
+        depth: 0,
+    }
+    .write(value)
 }
 
 struct Writer {
     left: u64,
+    depth: usize,
 }
 
 impl Writer {
     fn write(&mut self, value: &Value<'_>) -> Result<Json, EvalError> {
         self.pay(1)?;
+        if self.depth >= MAX_VALUE_DEPTH {
+            return Err(EvalError::failed("value nests too deep"));
+        }
+        self.depth += 1;
+        let json = self.level(value);
+        self.depth -= 1;
+        json
+    }
+
+    fn level(&mut self, value: &Value<'_>) -> Result<Json, EvalError> {
         Ok(match value {
             Value::Bool(value) => Json::Bool(*value),
             Value::Int(value) => (*value).into(),

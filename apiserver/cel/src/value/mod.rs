@@ -5,13 +5,13 @@ pub(crate) mod compare;
 mod json;
 mod list;
 mod map;
+mod moment;
 pub(crate) mod render;
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::declared::Declared;
@@ -24,6 +24,7 @@ use crate::types::{Opaque, Type};
 
 pub use list::List;
 pub use map::{Key, Map, Object};
+pub use moment::Moment;
 
 /// A value; what it borrows lives for `'a`: the objects that were bound. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ pub enum Value<'a> {
     /// Bytes.
     Bytes(Arc<[u8]>),
     /// A moment.
-    Timestamp(Timestamp),
+    Timestamp(Moment),
     /// A span of time in nanoseconds.
     Duration(i64),
     /// A list.
@@ -178,7 +179,7 @@ impl<'a> Value<'a> {
 
     /// The name of its type.
     pub(crate) fn type_name(&self) -> Arc<str> {
-        let name = match self {
+        match self {
             Value::Null => Type::Null.runtime_name().into(),
             Value::Bool(_) => "bool".into(),
             Value::Int(_) => "int".into(),
@@ -195,8 +196,7 @@ impl<'a> Value<'a> {
             Value::Type(_) => "type".into(),
             Value::Opaque(OpaqueValue(library)) => library.ty().name().into(),
             Value::Variables => "kubernetes.variables".into(),
-        };
-        name
+        }
     }
 }
 

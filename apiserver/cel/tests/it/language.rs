@@ -190,6 +190,10 @@ fn times_are_reckoned_with() {
             "timestamp('9999-12-31T23:59:59Z') + duration('1s')",
             "error: timestamp overflow",
         ),
+        ("timestamp('9999-12-31T23:59:59Z').getSeconds()", "59"),
+        ("timestamp('9999-12-31T23:59:59.5Z')", "\"9999-12-31T23:59:59.5Z\""),
+        ("timestamp('0001-01-01T00:00:00Z').getFullYear()", "1"),
+        ("timestamp('0001-01-01T00:00:00Z').getFullYear('-05:00')", "0"),
         ("duration('-1m') < duration('1ns')", "true"),
     ]);
 }
@@ -214,6 +218,8 @@ fn optionals_carry_what_may_be_missing() {
         ("optional.unwrap([optional.of(1), optional.none()])", "[1]"),
         ("[optional.of(1)].unwrapOpt()", "[1]"),
         ("[1, 2].first().value() + [1, 2].last().value()", "3"),
-        ("has({'a': 1}.?a.b)", "error: no such overload"),
+        ("optional.of(1).orValue(1 / 0)", "1"),
+        ("optional.of(1).or(optional.of(1 / 0)).value()", "1"),
+        ("has({'a': {'b': 1}}.?a.b) && !has({'a': {'b': 1}}.?x.b)", "true"),
     ]);
 }

@@ -11,6 +11,10 @@ fn strings() {
         ("'héllo'.indexOf('l')", "2"),
         ("'hello'.indexOf('l', 3)", "3"),
         ("'hello'.indexOf('z')", "-1"),
+        ("'hello'.indexOf('l', 30)", "-1"),
+        ("'hello'.indexOf('l', -1)", "error: index out of range: -1"),
+        ("'hello'.indexOf('', 30) + 'hello'.lastIndexOf('', 30)", "10"),
+        ("'hello'.lastIndexOf('l', 30)", "-1"),
         ("'hello'.lastIndexOf('l')", "3"),
         ("'hello'.lastIndexOf('l', 2)", "2"),
         ("'hello'.lastIndexOf('lo', 1)", "-1"),
@@ -49,12 +53,12 @@ fn formatting() {
         ("'%e'.format([1052.032911275])", "\"1.052033\u{202f}×\u{202f}10⁰³\""),
         ("'%b %x %X %o'.format([5, 255, 'hi', 8])", "\"101 ff 6869 10\""),
         (
-            "'%s'.format([['a', 1, 1.5]])",
-            "error: ERROR: <input>:1:20: expected type 'string' but found 'int'\n | '%s'.format([['a', 1, 1.5]])\n | ...................^\nERROR: <input>:1:23: expected type '!error!' but found 'double'\n | '%s'.format([['a', 1, 1.5]])\n | ......................^",
+            "'%s'.format([['a', 1, 1.5, null, b'x']])",
+            "\"[\\\"a\\\", 1, 1.500000, null, b\\\"x\\\"]\"",
         ),
         (
-            "'%s %s'.format([[dyn('a'), dyn(1)], {'k': duration('1s')}])",
-            "error: x",
+            "'%s %s'.format([1.5, {'k': duration('1s')}])",
+            "\"1.5 {\\\"k\\\":duration(\\\"1s\\\")}\"",
         ),
         ("'%%'.format([])", "\"%\""),
         (
@@ -196,7 +200,10 @@ fn addresses_and_networks() {
 #[test]
 fn quantities() {
     plain(&[
-        ("quantity('1.5Gi').asInteger()", "1610612736"),
+        ("quantity('3Gi').asInteger()", "3221225472"),
+        ("quantity('1.5Gi').asApproximateFloat()", "1610612736.0"),
+        ("quantity('1.5Gi').isInteger()", "false"),
+        ("quantity('1.5Gi').isGreaterThan(quantity('1610612735'))", "true"),
         ("quantity('100m').isInteger()", "false"),
         ("quantity('100m').asInteger()", "error: cannot convert value to integer"),
         ("quantity('100m').asApproximateFloat()", "0.1"),
@@ -206,14 +213,14 @@ fn quantities() {
         ("quantity('50k').add(quantity('20k')).sub(20000).asInteger()", "50000"),
         ("quantity('1').add(5).isLessThan(quantity('7'))", "true"),
         ("quantity('1e3').asInteger() + quantity('-2E2').asInteger()", "800"),
-        ("quantity('0.5Ki').asInteger()", "512"),
+        ("quantity('0.5Ki') == quantity('512')", "true"),
         ("quantity('1n').add(quantity('999999999n')).asInteger()", "1"),
-        ("quantity('99999999999999999999').asInteger()", "9223372036854775807"),
+        ("quantity('99999999999999999999').isInteger()", "false"),
         (
             "isQuantity('10') && isQuantity('1.5Mi') && !isQuantity('10Mo') && !isQuantity('') && !isQuantity('.')",
             "true",
         ),
-        ("quantity('1x')", "error: unable to parse quantity's suffix"),
+        ("quantity('1KM')", "error: unable to parse quantity's suffix"),
     ]);
 }
 
@@ -230,6 +237,11 @@ fn versions() {
         (
             "isSemver('1.2.3') && !isSemver('1.2') && !isSemver('v1.2.3') && isSemver('v1.02', true)",
             "true",
+        ),
+        ("semver('1.2')", "error: No Major.Minor.Patch elements found"),
+        (
+            "semver('01.2.3')",
+            "error: Major number must not contain leading zeroes \"01\"",
         ),
         ("semver('v01.2', true).compareTo(semver('1.2.0'))", "0"),
     ]);

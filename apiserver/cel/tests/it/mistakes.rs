@@ -90,6 +90,8 @@ fn the_checker_says_what_does_not_fit() {
             "1:20: found no matching overload for '_==_' applied to '(string, int)'",
         ),
         ("self.?name", "must evaluate to bool"),
+        ("self.tags.filter(self.x, true)", "1:22: argument is not an identifier"),
+        ("int{}", "1:4: 'int' is not a message type"),
         ("[1].all(x, x, true)", "1:12: duplicate variable name: x"),
     ] {
         let found = first_line(text);

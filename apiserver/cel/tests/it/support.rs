@@ -3,11 +3,7 @@
 use breakbulk_cel::{Bindings, Budget, Environment, Type};
 use serde_json::Value as Json;
 
-/// What an expression without variables gives: JSON, or what is said instead of a value.
-pub(crate) fn run(text: &str) -> Result<Json, String> {
-    run_in(&Environment::new(), &Bindings::new(), text)
-}
-
+/// What an expression gives: JSON, or what is said instead of a value.
 pub(crate) fn run_in(environment: &Environment, bindings: &Bindings<'_>, text: &str) -> Result<Json, String> {
     let program = environment.compile(text, &[]).map_err(|error| error.to_string())?;
     let value = program.evaluate(bindings, &mut Budget::for_object());

@@ -4,22 +4,21 @@ use breakbulk_cel::{Answer, Authorizer, Question, ResourceRequest, Subject, Targ
 
 use crate::admission::{Request, matching};
 use crate::authentication::Identity;
-use crate::authorization::{self, Attributes, Decision};
-use crate::registry::objects::Objects;
+use crate::authorization::{Attributes, Authorizer as Permissions, Decision};
 use crate::selector::FieldSelector;
 
 /// Asks authorization, for whoever sent a request.
 pub(in crate::admission) struct Asker<'a> {
-    objects: &'a Objects,
+    permissions: &'a Permissions,
     identity: &'a Identity,
     request: ResourceRequest,
 }
 
 impl<'a> Asker<'a> {
     /// For a request.
-    pub(in crate::admission) fn new(objects: &'a Objects, request: &Request<'a>) -> Self {
+    pub(in crate::admission) fn new(permissions: &'a Permissions, request: &Request<'a>) -> Self {
         Self {
-            objects,
+            permissions,
             identity: request.identity,
             request: ResourceRequest {
                 group: request.resource.group.clone(),
@@ -47,6 +46,7 @@ fn account(namespace: &str, name: &str) -> Identity {
     Identity {
         user: format!("system:serviceaccount:{namespace}:{name}"),
         groups: groups.into(),
+        ..Identity::default()
     }
 }
 
@@ -82,9 +82,10 @@ impl Authorizer for Asker<'_> {
             field_selector: &selector,
             path,
         };
-        match authorization::decide(identity, &attributes, self.objects) {
-            Decision::Allow => Answer {
+        match self.permissions.decide(identity, &attributes) {
+            Decision::Allow(reason) => Answer {
                 allowed: true,
+                reason: reason.as_deref().unwrap_or("").to_owned(),
                 ..Answer::default()
             },
             Decision::Deny(reason) => Answer {

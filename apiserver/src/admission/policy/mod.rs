@@ -13,12 +13,15 @@ mod guards;
 mod ruling;
 pub(crate) mod status;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
 use super::expression::{Asker, Inputs};
 use super::view::View;
 use super::{Remarks, Request, Step, matching};
+use crate::authorization::Authorizer;
 use crate::registry::objects::Objects;
 use crate::status::{ApiError, ApiResult};
 use binding::Binding;
@@ -27,15 +30,18 @@ use guards::{Guard, Guards};
 use ruling::Ruling;
 
 /// The step.
-#[derive(Default)]
 pub struct ValidatingPolicies {
+    permissions: Arc<Authorizer>,
     guards: Guards,
 }
 
 impl ValidatingPolicies {
-    /// One that knows no policies yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// One that knows no policies yet; what expressions ask about permissions, `permissions` answers.
+    pub fn new(permissions: Arc<Authorizer>) -> Self {
+        Self {
+            permissions,
+            guards: Guards::default(),
+        }
     }
 }
 
@@ -48,14 +54,20 @@ impl Step for ValidatingPolicies {
         }
         let mut ruling = Ruling::default();
         for guard in guards.iter() {
-            consult(objects, request, guard, &mut ruling).await?;
+            consult(&self.permissions, objects, request, guard, &mut ruling).await?;
         }
         ruling.end(request, remarks)
     }
 }
 
 /// Asks one policy, for every binding that is about the request.
-async fn consult(objects: &Objects, request: &Request<'_>, guard: &Guard, ruling: &mut Ruling) -> ApiResult<()> {
+async fn consult(
+    permissions: &Authorizer,
+    objects: &Objects,
+    request: &Request<'_>,
+    guard: &Guard,
+    ruling: &mut Ruling,
+) -> ApiResult<()> {
     let policy = &guard.policy;
     let version = match policy.constraints.select(objects, request, request.new).await {
         Ok(Some(version)) => version,
@@ -68,6 +80,7 @@ async fn consult(objects: &Objects, request: &Request<'_>, guard: &Guard, ruling
     let view = View::new(request, &version, request.new).await?;
     let described = view.describe(&uuid::Uuid::new_v4().to_string());
     let question = Question {
+        permissions,
         objects,
         request,
         view: &view,
@@ -93,6 +106,7 @@ async fn consult(objects: &Objects, request: &Request<'_>, guard: &Guard, ruling
 
 /// A request that a policy is about.
 struct Question<'a> {
+    permissions: &'a Authorizer,
     objects: &'a Objects,
     request: &'a Request<'a>,
     view: &'a View<'a>,
@@ -113,7 +127,7 @@ impl Question<'_> {
             }
         };
         let namespace = self.namespace().await?;
-        let asker = Asker::new(self.objects, self.request);
+        let asker = Asker::new(self.permissions, self.request);
         for params in &params {
             // There may be many, and each may take its whole budget: others get their turn, and the request its deadline.
             tokio::task::yield_now().await;

@@ -23,7 +23,7 @@ use crate::admission::expression::{Asks, Shapes, compile, environment_of};
 use crate::admission::followed;
 use crate::cacher::Entry;
 use crate::registry::Resource;
-use crate::registry::objects::{Change, Edit, Objects, Part, Submitted, UpdateOptions, Versioned, WriteOptions};
+use crate::registry::objects::{Edit, Objects, Part, Submitted, UpdateOptions, Versioned, WriteOptions};
 use crate::status::ApiResult;
 
 /// Kinds that one policy is checked for, at most; as upstream.
@@ -101,7 +101,7 @@ struct Observed {
 
 #[async_trait]
 impl Edit for Observed {
-    async fn apply(&self, old: Value) -> ApiResult<Change> {
+    async fn apply(&self, old: Value) -> ApiResult<Submitted> {
         let mut new = old;
         // A newer generation is looked at when the cache has it.
         if new["metadata"]["generation"] == self.generation {
@@ -109,10 +109,7 @@ impl Edit for Observed {
             let warnings = Some(&self.warnings).filter(|warnings| !warnings.is_empty());
             new["status"]["typeChecking"] = warnings.map_or(json!({}), |list| json!({"expressionWarnings": list}));
         }
-        Ok(Change::To(Submitted {
-            object: new,
-            duplicates: Vec::new(),
-        }))
+        Ok(Submitted::plain(new))
     }
 }
 

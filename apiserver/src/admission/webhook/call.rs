@@ -7,6 +7,7 @@ use super::review::{self, Answer, Role};
 use crate::admission::expression::{Asker, Inputs, Verdict};
 use crate::admission::view::View;
 use crate::admission::{Request, matching};
+use crate::authorization::Authorizer;
 use crate::registry::objects::{Objects, Persist};
 use crate::status::{ApiError, ApiResult};
 use crate::webhook::Client;
@@ -35,6 +36,7 @@ impl<'a> Question<'a> {
     /// # Errors
     /// When it cannot be told whether it is, or the webhook cannot be asked for a dry run.
     pub(super) async fn new(
+        permissions: &Authorizer,
         objects: &Objects,
         hook: &'a Hook,
         request: &'a Request<'a>,
@@ -46,7 +48,7 @@ impl<'a> Question<'a> {
         let view = View::new(request, &version, new).await?;
         let uid = uuid::Uuid::new_v4().to_string();
         let described = view.describe(&uid);
-        if !meant(objects, hook, request, &view, &described)? {
+        if !meant(permissions, hook, request, &view, &described)? {
             return Ok(None);
         }
         if request.persist == Persist::DryRun && hook.side_effects == SideEffects::Possible {
@@ -100,11 +102,17 @@ impl<'a> Question<'a> {
 }
 
 /// Whether the conditions of a webhook are met.
-fn meant(objects: &Objects, hook: &Hook, request: &Request<'_>, view: &View<'_>, described: &Value) -> ApiResult<bool> {
+fn meant(
+    permissions: &Authorizer,
+    hook: &Hook,
+    request: &Request<'_>,
+    view: &View<'_>,
+    described: &Value,
+) -> ApiResult<bool> {
     if hook.conditions.is_empty() {
         return Ok(true);
     }
-    let asker = Asker::new(objects, request);
+    let asker = Asker::new(permissions, request);
     let inputs = Inputs {
         object: &view.object,
         old: &view.old,

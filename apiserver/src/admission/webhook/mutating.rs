@@ -12,6 +12,7 @@ use super::call::{Outcome, Question};
 use super::configuration::{Hook, Hooks, Reinvocation};
 use super::review::Role;
 use crate::admission::{Operation, Remarks, Request, Step, matching};
+use crate::authorization::Authorizer;
 use crate::patch;
 use crate::registry::objects::Objects;
 use crate::status::{ApiError, ApiResult};
@@ -20,14 +21,16 @@ use crate::webhook::Client;
 /// The step.
 pub struct MutatingWebhooks {
     client: Arc<Client>,
+    permissions: Arc<Authorizer>,
     hooks: Hooks,
 }
 
 impl MutatingWebhooks {
-    /// Asks with this client.
-    pub fn new(client: Arc<Client>) -> Self {
+    /// Asks with this client; what conditions ask about permissions, `permissions` answers.
+    pub fn new(client: Arc<Client>, permissions: Arc<Authorizer>) -> Self {
         Self {
             client,
+            permissions,
             hooks: Hooks::of("mutatingwebhookconfigurations"),
         }
     }
@@ -110,7 +113,7 @@ impl MutatingWebhooks {
         place: &str,
         remarks: &mut Remarks,
     ) -> ApiResult<Option<bool>> {
-        let Some(question) = Question::new(objects, hook, request, new.as_ref()).await? else {
+        let Some(question) = Question::new(&self.permissions, objects, hook, request, new.as_ref()).await? else {
             return Ok(None);
         };
         let answer = match question.ask(&self.client, Role::Mutating).await? {

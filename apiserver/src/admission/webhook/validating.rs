@@ -11,6 +11,7 @@ use super::call::{Outcome, Question};
 use super::configuration::{Hook, Hooks};
 use super::review::Role;
 use crate::admission::{Remarks, Request, Step, matching};
+use crate::authorization::Authorizer;
 use crate::registry::objects::Objects;
 use crate::status::ApiResult;
 use crate::webhook::Client;
@@ -21,21 +22,23 @@ const AT_ONCE: usize = 16;
 /// The step.
 pub struct ValidatingWebhooks {
     client: Arc<Client>,
+    permissions: Arc<Authorizer>,
     hooks: Hooks,
 }
 
 impl ValidatingWebhooks {
-    /// Asks with this client.
-    pub fn new(client: Arc<Client>) -> Self {
+    /// Asks with this client; what conditions ask about permissions, `permissions` answers.
+    pub fn new(client: Arc<Client>, permissions: Arc<Authorizer>) -> Self {
         Self {
             client,
+            permissions,
             hooks: Hooks::of("validatingwebhookconfigurations"),
         }
     }
 
     async fn ask(&self, objects: &Objects, index: usize, hook: &Hook, request: &Request<'_>) -> ApiResult<Remarks> {
         let mut remarks = Remarks::default();
-        let Some(question) = Question::new(objects, hook, request, request.new).await? else {
+        let Some(question) = Question::new(&self.permissions, objects, hook, request, request.new).await? else {
             return Ok(remarks);
         };
         match question.ask(&self.client, Role::Validating).await? {

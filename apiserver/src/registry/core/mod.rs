@@ -14,9 +14,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::conversion::{Conversion, Native};
-use super::resource::{Body, Field, Generation, NameRule, Resource, Rules, Selectable, Storage, Subresource};
+use super::resource::{
+    Accepting, Body, Field, Generation, NameRule, Resource, Rules, Selectable, Storage, Subresource,
+};
 use super::{events, object};
 use crate::cacher::StorageCache;
+use crate::managed::{MergeRules, Source};
 use crate::table::Columns;
 
 pub(super) use pods::FIELDS as POD_FIELDS;
@@ -93,6 +96,7 @@ pub(super) fn rows(jobs: &Arc<Storage>) -> Vec<Resource> {
         if row.kind == "Event" {
             let events = Resource {
                 group: "events.k8s.io".to_owned(),
+                merge: merge("events.k8s.io", "Event"),
                 body: Body::Typed(through::<k8s_openapi::api::events::v1::Event>),
                 ..self::resource(&row, resource.storage.clone())
             };
@@ -144,6 +148,20 @@ fn second_events(resource: Resource) -> Resource {
     }
 }
 
+/// How objects of one of Kubernetes' own kinds merge.
+fn merge(group: &str, kind: &str) -> Arc<MergeRules> {
+    let version = if group.is_empty() {
+        "v1".to_owned()
+    } else {
+        format!("{group}/v1")
+    };
+    let source = Source::Builtin {
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+    };
+    Arc::new(MergeRules::new(vec![(version, source)]))
+}
+
 fn resource(row: &Row, storage: Arc<Storage>) -> Resource {
     Resource {
         group: row.group.to_owned(),
@@ -163,7 +181,9 @@ fn resource(row: &Row, storage: Arc<Storage>) -> Resource {
         body: Body::Typed(row.typed),
         rules: row.rules,
         generation: row.generation,
+        accepting: Accepting::All,
         conversion: None,
+        merge: merge(row.group, row.kind),
         columns: Arc::new(Columns::core(row.kind)),
     }
 }
