@@ -8,6 +8,8 @@ use super::PatchError;
 
 /// The most operations in one patch; upstream's limit.
 const MAX_OPERATIONS: usize = 10_000;
+/// What all copies of a patch may add together, in bytes of JSON; upstream's limit. Each copy may double what is there.
+const MAX_COPIED: usize = 3 << 20;
 
 /// Applies `patch`, a list of operations. On an error `target` is unchanged.
 pub fn apply(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
@@ -24,7 +26,14 @@ pub fn apply(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
     }
     let operations = operations.iter().map(Operation::parse).collect::<Result<Vec<_>, _>>()?;
     let mut result = target.clone();
+    let mut copied = 0;
     for operation in &operations {
+        copied += operation.copies(&result);
+        if copied > MAX_COPIED {
+            return Err(PatchError::Failed(format!(
+                "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {MAX_COPIED}"
+            )));
+        }
         operation.apply(&mut result)?;
     }
     *target = result;
@@ -66,6 +75,14 @@ impl Operation {
                 to: pointer("path")?,
             }),
             _ => Err(malformed("must be one of add, remove, replace, move, copy and test")),
+        }
+    }
+
+    /// How many bytes it adds by copying.
+    fn copies(&self, target: &Value) -> usize {
+        match self {
+            Self::Copy { from, .. } => find(target, from).map_or(0, |value| value.to_string().len()),
+            _ => 0,
         }
     }
 
@@ -221,6 +238,17 @@ mod tests {
         let patch = json!([{"op": "test", "path": "/metadata/finalizers", "value": null}]);
         assert!(patched(&json!({"metadata": {}}), &patch).is_ok());
         assert!(patched(&json!({"metadata": {"finalizers": ["x"]}}), &patch).is_err());
+    }
+
+    #[test]
+    fn copies_do_not_double_without_end() {
+        let copies: Vec<Value> = (0..200)
+            .map(|n| json!({"op": "copy", "from": "/a", "path": format!("/a/{n}")}))
+            .collect();
+        let mut value = json!({"a": {"x": "y"}});
+        let refused = apply(&mut value, &Value::Array(copies)).unwrap_err();
+        assert!(matches!(refused, PatchError::Failed(why) if why.contains("accumulated size")));
+        assert_eq!(value, json!({"a": {"x": "y"}}));
     }
 
     #[test]
