@@ -8,6 +8,7 @@
 //! What happens to every request, whatever it asks for, is in [`filters`].
 
 mod body;
+mod deletion;
 mod edits;
 mod eviction;
 mod filters;

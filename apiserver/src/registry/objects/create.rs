@@ -112,14 +112,15 @@ impl Objects {
     }
 }
 
-/// Sets or checks the namespace of a new object, and refuses a resourceVersion.
+/// Sets or checks the namespace of a new object, and refuses a resourceVersion. What has no namespace loses the one it was
+/// sent with.
 fn place(resource: &Resource, value: &mut Value, namespace: Option<&str>) -> ApiResult<()> {
     let given = object::meta(value, "namespace");
     let expected = namespace.filter(|_| resource.namespaced).unwrap_or("");
-    if !given.is_empty() && given != expected {
-        return Err(ApiError::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request: {given:?} is not {expected:?}"
-        )));
+    if !given.is_empty() && !expected.is_empty() && given != expected {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     if !object::meta(value, "resourceVersion").is_empty() {
         return Err(ApiError::bad_request(
@@ -128,6 +129,8 @@ fn place(resource: &Resource, value: &mut Value, namespace: Option<&str>) -> Api
     }
     if !expected.is_empty() {
         value["metadata"]["namespace"] = Value::from(expected);
+    } else if let Some(metadata) = value["metadata"].as_object_mut() {
+        metadata.remove("namespace");
     }
     Ok(())
 }
