@@ -155,7 +155,11 @@ mod tests {
         let both = json!({"propagationPolicy": "Sideways", "orphanDependents": true, "dryRun": ["Some"]});
         let error = parsed("", Some(both)).unwrap_err();
         assert_eq!(error.code(), 422);
-        for part in ["cannot be both set", "Unsupported value: \"Sideways\"", "Unsupported value: \"Some\""] {
+        for part in [
+            "cannot be both set",
+            "Unsupported value: \"Sideways\"",
+            "Unsupported value: \"Some\"",
+        ] {
             assert!(error.message().contains(part), "{error}");
         }
         for (body, code) in [

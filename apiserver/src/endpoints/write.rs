@@ -189,9 +189,7 @@ impl Target<'_> {
             .delete(self.resource, self.namespace(), self.name(), &options)
             .await?;
         let mut answer = match deletion.outcome {
-            Deleted::Marked(encoded) => {
-                respond::encoded(pending, shapes::object(self.resource, encoded, shape, rows)?)
-            }
+            Deleted::Marked(encoded) => respond::encoded(pending, shapes::object(self.resource, encoded, shape, rows)?),
             Deleted::Gone { object, encoded } => {
                 self.app.forget(self.resource, &object, options.write.persist).await;
                 if is_told_whole(self.resource) {

@@ -10,6 +10,7 @@ mod custom;
 mod events;
 pub mod metadata;
 mod mistakes;
+pub mod names;
 pub mod object;
 pub mod objects;
 mod resource;

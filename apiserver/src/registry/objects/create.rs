@@ -85,6 +85,7 @@ impl Objects {
             }
         }
         check(resource, &value, None)?;
+        remarks.warnings.extend(metadata::warnings(&value, None, resource));
         let name = object::meta(&value, "name").to_owned();
         let subject = Subject { name: &name, ..subject };
         self.admitted(options, subject, Some(&value), remarks).await?;

@@ -145,7 +145,12 @@ fn outcome(marked: Option<Value>, object: Value, encoded: Bytes) -> Deleted {
 fn check(resource: &Resource, old: &Value, name: &str, options: &DeleteOptions) -> ApiResult<()> {
     let wanted = [
         ("UID", "uid", &options.uid, "deleted and then recreated"),
-        ("ResourceVersion", "resourceVersion", &options.resource_version, "modified"),
+        (
+            "ResourceVersion",
+            "resourceVersion",
+            &options.resource_version,
+            "modified",
+        ),
     ];
     for (label, field, wanted, might) in wanted {
         let is = object::meta(old, field);

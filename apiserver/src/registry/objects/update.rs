@@ -150,6 +150,7 @@ impl Objects {
         }
         if !is_unchanged(&new, old) {
             check(resource, &new, Some(old))?;
+            remarks.warnings.extend(metadata::warnings(&new, Some(old), resource));
             self.admitted(&options.write, subject, Some(&new), remarks).await?;
         }
         Ok(new)
@@ -291,7 +292,5 @@ fn spec_differs(resource: &Resource, new: &Value, old: &Value) -> bool {
 
 /// Whether nothing holds an object back any more that is being deleted.
 fn is_finished(object: &Value) -> bool {
-    object::is_deleting(object)
-        && object::finalizers(object).is_empty()
-        && !is_held_by_spec(object)
+    object::is_deleting(object) && object::finalizers(object).is_empty() && !is_held_by_spec(object)
 }
