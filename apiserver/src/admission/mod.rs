@@ -9,6 +9,8 @@
 //! Reads are never asked about, and neither is what the server writes by itself ([`Author::Server`]).
 
 mod lifecycle;
+mod priority;
+mod quota;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use crate::registry::objects::{Objects, Persist};
 use crate::status::ApiResult;
 
 pub use lifecycle::NamespaceLifecycle;
+pub use priority::OneDefaultPriority;
+pub use quota::Quota;
 
 /// Who writes.
 #[derive(Clone, Debug)]
@@ -114,7 +118,12 @@ impl Chain {
     /// The steps that every server has.
     pub fn standard() -> Self {
         Self {
-            steps: vec![Box::new(NamespaceLifecycle)],
+            // Quotas come last: what another step refuses is not charged.
+            steps: vec![
+                Box::new(NamespaceLifecycle),
+                Box::new(OneDefaultPriority),
+                Box::new(Quota),
+            ],
         }
     }
 
