@@ -17,7 +17,7 @@ use super::conversion::{Conversion, Native};
 use super::resource::{
     Accepting, Body, Field, Generation, NameRule, Resource, Rules, Selectable, Storage, Subresource,
 };
-use super::{events, object};
+use super::{events, object, rules};
 use crate::cacher::StorageCache;
 use crate::table::Columns;
 
@@ -50,6 +50,9 @@ struct Row {
     rules: Rules,
     generation: Generation,
 }
+
+/// Namespaces are not deleted by the dozen.
+const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 
 /// What can be done with a view.
 const READ_VERBS: &[&str] = &["get", "list", "watch"];
@@ -138,6 +141,7 @@ fn selectable(labels: &[&str]) -> Vec<Selectable> {
 fn second_events(resource: Resource) -> Resource {
     Resource {
         selectable: selectable(&events::NEW_FIELDS),
+        rules: rules::NEW_EVENT,
         conversion: Some(Conversion::Native(Native {
             to_storage: events::to_core,
             from_storage: events::from_core,
@@ -158,7 +162,11 @@ fn resource(row: &Row, storage: Arc<Storage>) -> Resource {
         categories: row.categories.iter().map(|s| (*s).to_owned()).collect(),
         namespaced: row.namespaced,
         subresources: row.subresources.to_vec(),
-        verbs: ALL_VERBS,
+        verbs: if row.kind == "Namespace" {
+            NAMESPACE_VERBS
+        } else {
+            ALL_VERBS
+        },
         storage,
         selectable: selectable(row.fields),
         names: row.names,

@@ -50,6 +50,7 @@ fn core_group() -> Vec<Row> {
         },
         Row {
             fields: &events::FIELDS,
+            rules: rules::EVENT,
             ..inside(("Event", "events", &["ev"]), through::<Event>)
         },
         inside(
@@ -58,6 +59,7 @@ fn core_group() -> Vec<Row> {
         ),
         Row {
             subresources: STATUS,
+            rules: rules::QUOTA,
             ..inside(
                 ("ResourceQuota", "resourcequotas", &["quota"]),
                 through::<ResourceQuota>,
@@ -79,8 +81,14 @@ fn other_groups() -> Vec<Row> {
     };
     let priority: Names = ("PriorityClass", "priorityclasses", &["pc"]);
     vec![
-        plain("coordination.k8s.io", ("Lease", "leases", &[]), true, through::<Lease>),
-        plain("scheduling.k8s.io", priority, false, through::<PriorityClass>),
+        Row {
+            rules: rules::LEASE,
+            ..plain("coordination.k8s.io", ("Lease", "leases", &[]), true, through::<Lease>)
+        },
+        Row {
+            rules: rules::PRIORITY_CLASS,
+            ..plain("scheduling.k8s.io", priority, false, through::<PriorityClass>)
+        },
         rbac(("Role", "roles", &[]), true, through::<Role>),
         rbac(("RoleBinding", "rolebindings", &[]), true, through::<RoleBinding>),
         rbac(("ClusterRole", "clusterroles", &[]), false, through::<ClusterRole>),

@@ -57,6 +57,7 @@ impl Objects {
         for _ in 0..tries {
             if generate {
                 value["metadata"]["name"] = Value::from(metadata::generate_name(&base));
+                (resource.rules.prepare)(&mut value, None);
             }
             let tried = self.try_create(subject, value.clone(), options, &mut remarks).await?;
             if let Some(encoded) = tried {
