@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use breakbulk_schemas::{ConcurrencyGroup, GitEvent, GitRepository, Job, Pipeline, PipelineRun, labels};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Node, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Node, ObjectReference, ResourceQuota, Secret};
 use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -48,6 +48,8 @@ pub struct World {
     pub leases: Store<Lease>,
     /// Namespaces.
     pub namespaces: Store<Namespace>,
+    /// Quotas.
+    pub quotas: Store<ResourceQuota>,
     /// Secrets: never cached, read when needed.
     pub secrets: Store<Secret>,
     /// Jobs by the run they belong to.
@@ -85,6 +87,7 @@ impl World {
             nodes: Store::new(client.clone(), Arc::new(Cache::default())),
             leases: Store::new(client.clone(), Arc::new(Cache::default())),
             namespaces: Store::new(client.clone(), Arc::new(Cache::default())),
+            quotas: Store::new(client.clone(), Arc::new(Cache::default())),
             secrets: Store::new(client.clone(), Arc::new(Cache::default())),
             jobs_by_run: Arc::new(Index::new(run_of)),
             creating: Semaphore::new(CREATING),
@@ -115,6 +118,7 @@ impl World {
             nodes => Api::all(client()),
             leases => Api::namespaced(client(), NODE_LEASES),
             namespaces => Api::all(client()),
+            quotas => Api::all(client()),
         );
     }
 
@@ -130,6 +134,7 @@ impl World {
             self.nodes.cache().ready(),
             self.leases.cache().ready(),
             self.namespaces.cache().ready(),
+            self.quotas.cache().ready(),
         ];
         for mut ready in all {
             // The senders live as long as the world.
@@ -148,11 +153,17 @@ impl World {
         self.nodes.cache().unhook();
         self.leases.cache().unhook();
         self.namespaces.cache().unhook();
+        self.quotas.cache().unhook();
     }
 
     /// Tells people something about an object. Losing it loses nothing but the telling.
     pub async fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, event: Event) {
-        let published = self.recorder.publish(&event, &object.object_ref(&())).await;
+        self.tell_about(&object.object_ref(&()), event).await;
+    }
+
+    /// The same about an object that is known by its reference.
+    pub async fn tell_about(&self, object: &ObjectReference, event: Event) {
+        let published = self.recorder.publish(&event, object).await;
         if let Err(error) = published {
             tracing::debug!(%error, reason = event.reason, "could not record an event");
         }

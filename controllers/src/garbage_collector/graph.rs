@@ -40,6 +40,21 @@ impl Node {
         self.finalizers.iter().any(|own| own == name)
     }
 
+    /// Whether it waits for its dependents to go first.
+    pub(super) fn waits(&self) -> bool {
+        self.deleting && self.has_finalizer(FOREGROUND)
+    }
+
+    /// Whether an owner reference of `dependent` can mean this node: same kind and name, and the same namespace or none.
+    pub(super) fn is_meant(&self, reference: &OwnerReference, dependent: &Self) -> bool {
+        let group = reference.api_version.split_once('/').map_or("", |(group, _)| group);
+        self.uid == reference.uid
+            && self.api.group == group
+            && self.api.kind == reference.kind
+            && self.key.name == reference.name
+            && (self.key.namespace.is_empty() || self.key.namespace == dependent.key.namespace)
+    }
+
     /// Whether this node's deletion in the foreground waits for `dependent`.
     pub(super) fn is_blocked_by(&self, dependent: &Self) -> bool {
         dependent
@@ -49,7 +64,7 @@ impl Node {
     }
 }
 
-/// All of it.
+/// All of it. It holds metadata alone: about as much memory as the names, uids and references are long.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     nodes: HashMap<String, Node>,
@@ -99,6 +114,13 @@ impl Graph {
             look.push(owner.uid.clone());
         }
         look
+    }
+
+    /// The uids of all objects of a kind.
+    pub(super) fn of_kind(&self, group: &str, kind: &str) -> Vec<String> {
+        let nodes = self.nodes.values();
+        let of_kind = nodes.filter(|node| node.api.group == group && node.api.kind == kind);
+        of_kind.map(|node| node.uid.clone()).collect()
     }
 
     pub(super) fn get(&self, uid: &str) -> Option<&Node> {

@@ -8,7 +8,7 @@ use super::graph::{FOREGROUND, Graph, Node, ORPHAN};
 pub(super) enum Owner {
     /// It is there.
     Solid,
-    /// It is being deleted, and waits for this dependent to go first.
+    /// It is being deleted, and waits for its dependents to go first.
     Waiting,
     /// The server says that there is no such object, or another one of that name.
     Absent,
@@ -34,6 +34,8 @@ pub(super) enum Plan {
     Nothing,
     /// Delete it.
     Delete(Policy),
+    /// It is part of a circle that waits for itself: let its owners go without it, then delete it.
+    Unblock,
     /// Take these owners out of its references: they are gone, others are not.
     Strip(Vec<String>),
     /// Take it out of these dependents' references, then drop its finalizer.
@@ -81,7 +83,12 @@ pub(super) fn plan(node: &Node, graph: &Graph, owners: &[(String, Owner)]) -> Pl
         };
     }
     if with(Owner::Waiting).next().is_some() && graph.dependents(&node.uid).next().is_some() {
-        return Plan::Delete(Policy::Foreground);
+        let circle = graph.dependents(&node.uid).any(Node::waits);
+        return if circle {
+            Plan::Unblock
+        } else {
+            Plan::Delete(Policy::Foreground)
+        };
     }
     Plan::Delete(if node.has_finalizer(ORPHAN) {
         Policy::Orphan
@@ -91,6 +98,9 @@ pub(super) fn plan(node: &Node, graph: &Graph, owners: &[(String, Owner)]) -> Pl
         Policy::Background
     })
 }
+
+#[cfg(test)]
+mod worlds;
 
 #[cfg(test)]
 mod tests {
@@ -144,6 +154,28 @@ mod tests {
         assert_eq!(plan(&owner, &graph, &[]), Plan::Nothing);
         assert_eq!(graph.remove("x"), ["a"], "the owner is looked at again");
         assert_eq!(plan(&owner, &graph, &[]), Plan::Release(FOREGROUND));
+    }
+
+    #[test]
+    fn an_owner_elsewhere_or_of_another_name_is_not_meant() {
+        let owner = node("a", &[]);
+        let reference = |kind: &str, name: &str| OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            uid: "a".to_owned(),
+            ..OwnerReference::default()
+        };
+        let dependent = node("x", &["a"]);
+        assert!(owner.is_meant(&reference("ConfigMap", "a"), &dependent));
+        assert!(!owner.is_meant(&reference("ConfigMap", "b"), &dependent));
+        assert!(!owner.is_meant(&reference("Secret", "a"), &dependent));
+        let mut elsewhere = dependent.clone();
+        elsewhere.key.namespace = "other".to_owned();
+        assert!(!owner.is_meant(&reference("ConfigMap", "a"), &elsewhere));
+        let mut cluster = owner.clone();
+        cluster.key.namespace = String::new();
+        assert!(cluster.is_meant(&reference("ConfigMap", "a"), &elsewhere));
     }
 
     #[test]
