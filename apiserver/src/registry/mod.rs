@@ -21,6 +21,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+pub(crate) use events::SEEN as EVENT_SEEN;
+
 pub use custom::{DefinitionError, Rows, rows as definition_rows};
 pub use resource::{
     Accepting, Body, Definition, Field, Generation, NameRule, Resource, Rules, ScalePaths, Selectable, Storage, Sub,

@@ -5,8 +5,11 @@
 
 mod access;
 mod crud;
+mod deletion;
+mod events;
 mod harness;
 mod hostile;
 mod kubectl;
 mod manners;
+mod quota;
 mod watch;

@@ -135,6 +135,27 @@ impl Graph {
             .filter_map(|uid| self.nodes.get(uid))
     }
 
+    /// Whether a node that is deleted in the foreground has something to wait for. When all that it waits for waits too,
+    /// and for it among others, it would be for ever: then it has not.
+    pub(super) fn is_held(&self, node: &Node) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![node.uid.as_str()];
+        let (mut held, mut circle) = (false, false);
+        while let Some(waiting) = next.pop().and_then(|uid| self.nodes.get(uid)) {
+            for dependent in self.dependents(&waiting.uid).filter(|of| waiting.is_blocked_by(of)) {
+                if dependent.uid == node.uid {
+                    circle = true;
+                } else if !dependent.waits() {
+                    return true;
+                } else if seen.insert(dependent.uid.as_str()) {
+                    held = true;
+                    next.push(&dependent.uid);
+                }
+            }
+        }
+        held && !circle
+    }
+
     fn dependents_of(&self, uid: &str) -> Vec<String> {
         self.dependents.get(uid).into_iter().flatten().cloned().collect()
     }

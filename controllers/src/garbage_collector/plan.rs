@@ -55,14 +55,11 @@ pub(super) fn plan(node: &Node, graph: &Graph, owners: &[(String, Owner)]) -> Pl
                     .collect(),
             );
         }
-        if node.has_finalizer(FOREGROUND)
-            && !graph
-                .dependents(&node.uid)
-                .any(|dependent| node.is_blocked_by(dependent))
-        {
-            return Plan::Release(FOREGROUND);
-        }
-        return Plan::Nothing;
+        return if node.has_finalizer(FOREGROUND) && !graph.is_held(node) {
+            Plan::Release(FOREGROUND)
+        } else {
+            Plan::Nothing
+        };
     }
     if owners.is_empty() {
         return Plan::Nothing;

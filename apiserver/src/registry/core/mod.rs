@@ -117,16 +117,27 @@ fn api_version(row: &Row) -> String {
 }
 
 fn storage(row: &Row) -> Arc<Storage> {
-    let path = |field: &&str| Field::path(field);
+    let one = |label: &&str| field(row.kind, label);
+    // Kept beside an Event for whoever lets old ones go: no selector names it.
+    let seen = (row.kind == "Event").then_some(Field::Computed(events::seen));
     Arc::new(Storage {
         prefix: format!("{}{}/", super::PREFIX, row.plural),
         header: object::header(&api_version(row), row.kind),
         api_version: api_version(row),
-        fields: row.fields.iter().map(path).collect(),
+        fields: row.fields.iter().map(one).chain(seen).collect(),
         schema: None,
         raw_schema: String::new(),
         cache: StorageCache::new(),
     })
+}
+
+/// A field that a selector may name: mostly what stands at the path that it is called by.
+fn field(kind: &str, label: &str) -> Field {
+    match (kind, label) {
+        ("Event", "source") => Field::Computed(events::source),
+        ("Node", "spec.unschedulable") => Field::Computed(|node| (node["spec"]["unschedulable"] == true).to_string()),
+        _ => Field::path(label),
+    }
 }
 
 fn selectable(labels: &[&str]) -> Vec<Selectable> {

@@ -208,6 +208,18 @@ proptest! {
     }
 
     #[test]
+    fn all_that_is_deleted_in_the_foreground_goes(
+        owners in owners(), order in prop::collection::vec(any::<usize>(), 1..40),
+    ) {
+        let mut world = World::new(&owners);
+        for index in 0..owners.len() {
+            world.delete(&index.to_string(), Policy::Foreground);
+        }
+        world.settle(&order)?;
+        prop_assert!(world.nodes.is_empty(), "{:?}", uids(&world));
+    }
+
+    #[test]
     fn orphans_stay(
         owners in owners(), root in any::<prop::sample::Index>(), order in prop::collection::vec(any::<usize>(), 1..40),
     ) {
