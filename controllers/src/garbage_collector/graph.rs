@@ -55,12 +55,12 @@ impl Node {
             && (self.key.namespace.is_empty() || self.key.namespace == dependent.key.namespace)
     }
 
-    /// Whether this node's deletion in the foreground waits for `dependent`.
+    /// Whether this node's deletion in the foreground waits for `dependent`: what could never belong to it holds nothing.
     pub(super) fn is_blocked_by(&self, dependent: &Self) -> bool {
         dependent
             .owners
             .iter()
-            .any(|owner| owner.uid == self.uid && owner.block_owner_deletion == Some(true))
+            .any(|owner| owner.block_owner_deletion == Some(true) && self.is_meant(owner, dependent))
     }
 }
 

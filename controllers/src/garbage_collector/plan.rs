@@ -109,6 +109,9 @@ mod tests {
 
     fn node(uid: &str, owners: &[&str]) -> Node {
         let owner = |uid: &&str| OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            name: (*uid).to_owned(),
             uid: (*uid).to_owned(),
             block_owner_deletion: Some(true),
             ..OwnerReference::default()
@@ -173,6 +176,19 @@ mod tests {
         let mut cluster = owner.clone();
         cluster.key.namespace = String::new();
         assert!(cluster.is_meant(&reference("ConfigMap", "a"), &elsewhere));
+    }
+
+    #[test]
+    fn what_is_elsewhere_holds_no_owner_back() {
+        let mut graph = Graph::default();
+        let mut owner = node("a", &[]);
+        owner.deleting = true;
+        owner.finalizers = vec![FOREGROUND.to_owned()];
+        graph.put(owner.clone());
+        let mut far = node("x", &["a"]);
+        far.key.namespace = String::new();
+        graph.put(far);
+        assert_eq!(plan(&owner, &graph, &[]), Plan::Release(FOREGROUND));
     }
 
     #[test]

@@ -23,6 +23,9 @@ impl World {
         let mut nodes = BTreeMap::new();
         for (index, owners) in owners.iter().enumerate() {
             let reference = |(owner, block): (&usize, &bool)| OwnerReference {
+                api_version: "v1".to_owned(),
+                kind: "ConfigMap".to_owned(),
+                name: owner.to_string(),
                 uid: owner.to_string(),
                 block_owner_deletion: Some(*block),
                 ..OwnerReference::default()
