@@ -106,7 +106,7 @@ impl Objects {
             if options.write.persist == Persist::DryRun || unchanged {
                 let encoded = marked.as_ref().unwrap_or(&old).to_string().into();
                 return Ok(Deletion {
-                    outcome: outcome(marked, old, encoded),
+                    outcome: outcome(marked.as_ref(), old, encoded),
                     remarks,
                 });
             }
@@ -121,7 +121,7 @@ impl Objects {
                 TxnOutcome::Committed { revision } => {
                     let encoded = seen(resource, &stored, marked.as_ref().unwrap_or(&old), revision.0);
                     return Ok(Deletion {
-                        outcome: outcome(marked, old, encoded),
+                        outcome: outcome(marked.as_ref(), old, encoded),
                         remarks,
                     });
                 }
@@ -135,7 +135,7 @@ impl Objects {
     }
 }
 
-fn outcome(marked: Option<Value>, object: Value, encoded: Bytes) -> Deleted {
+fn outcome(marked: Option<&Value>, object: Value, encoded: Bytes) -> Deleted {
     match marked {
         Some(_) => Deleted::Marked(encoded),
         None => Deleted::Gone { object, encoded },
