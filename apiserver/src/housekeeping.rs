@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use breakbulk_store::Revision;
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::cacher::Entry;
+use crate::registry::EVENT_SEEN;
 use crate::registry::objects::{DeleteOptions, Objects, WriteOptions};
 
 /// How often history is looked at, and how many rounds of it are kept: 5 to 10 minutes, as upstream.
@@ -35,15 +36,14 @@ pub(crate) async fn run(objects: Objects, stop: CancellationToken) {
     }
 }
 
-/// Deletes Events that have not been touched for an hour.
+/// Deletes Events that have not been touched for an hour. When they were is kept beside each: none is parsed.
 async fn expire_events(objects: &Objects, now: Timestamp) {
     let Some(events) = objects.registry.find("", "v1", "events") else {
         return;
     };
     let snapshot = events.storage.cache.list("", None, 0);
     for entry in snapshot.entries {
-        let event = entry.parsed();
-        if !is_over(&event, now) {
+        if !is_over(&entry, now) {
             continue;
         }
         let only_this = Some(entry.revision.to_string());
@@ -63,16 +63,7 @@ async fn expire_events(objects: &Objects, now: Timestamp) {
 }
 
 /// Whether the last thing an event tells of is longer ago than events are kept.
-fn is_over(event: &Value, now: Timestamp) -> bool {
-    let times = [
-        &event["series"]["lastObservedTime"],
-        &event["lastTimestamp"],
-        &event["eventTime"],
-        &event["metadata"]["creationTimestamp"],
-    ];
-    let latest = times
-        .into_iter()
-        .filter_map(|t| t.as_str()?.parse::<Timestamp>().ok())
-        .max();
-    latest.is_some_and(|latest| now.as_second() - latest.as_second() > EVENT_SECONDS)
+fn is_over(event: &Entry, now: Timestamp) -> bool {
+    let seen = event.field(EVENT_SEEN).parse::<i64>();
+    seen.is_ok_and(|seen| now.as_second() - seen > EVENT_SECONDS)
 }

@@ -13,6 +13,7 @@
 //! | [`garbage_collector`] | who belongs to whom, of all kinds | deletes what has lost its owners |
 //! | [`namespace`] | namespaces being deleted | empties them |
 //! | [`service_account`] | namespaces | keeps the account `default` and the server's certificate in each |
+//! | [`resource_quota`] | quotas, what there is of what they limit | counts what is used |
 //! | [`trigger`] | GitEvents, Pipelines | one run for each that matches |
 //!
 //! Each is *observe, plan, act*: a plan is a pure function, tested on its own; acting twice on it is acting once. They
@@ -30,6 +31,7 @@ pub mod namespace;
 pub mod node_lifecycle;
 pub mod pipeline;
 pub mod pipeline_run;
+pub mod resource_quota;
 pub mod runtime;
 pub mod scheduler;
 pub mod serve;

@@ -6,7 +6,7 @@ use breakbulk_schemas::concurrency_group::MemberKind;
 use breakbulk_schemas::{ConcurrencyGroup, GitEvent, GitRepository, Job, Pipeline, PipelineRun};
 use futures::FutureExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, ResourceQuota, ServiceAccount};
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
@@ -17,7 +17,7 @@ use crate::scheduler::Scheduler;
 use crate::world::{self, World};
 use crate::{
     concurrency_group, garbage_collector, git_repository, job, namespace, node_lifecycle, pipeline, pipeline_run,
-    service_account, trigger,
+    resource_quota, service_account, trigger,
 };
 
 /// How many objects of one kind are reconciled at the same time.
@@ -37,6 +37,7 @@ struct Queues {
     events: Arc<Queue>,
     namespaces: Arc<Queue>,
     accounts: Arc<Queue>,
+    quotas: Arc<Queue>,
     garbage: Arc<Queue>,
 }
 
@@ -69,6 +70,13 @@ impl Wired {
         let queues = Queues::default();
         let catalog = Arc::new(Catalog::default());
         let garbage = Arc::clone(&queues.garbage);
+        // The world holds the collector by its hooks: a strong handle here would keep both.
+        let (weak, quotas) = (Arc::downgrade(world), Arc::clone(&queues.quotas));
+        let told: garbage_collector::Told = Box::new(move |api, namespace| {
+            if let Some(world) = weak.upgrade() {
+                resource_quota::hint(&world, &quotas, api, namespace);
+            }
+        });
         let wiring = Arc::new(Wiring {
             pipelines: Arc::new(pipeline::Controller::new(Arc::clone(world))),
             runs: Arc::new(pipeline_run::Controller::new(Arc::clone(world))),
@@ -78,6 +86,7 @@ impl Wired {
                 Arc::clone(world),
                 Arc::clone(&catalog),
                 garbage,
+                told,
             )),
             heartbeats: Arc::default(),
             world: Arc::clone(world),
@@ -129,7 +138,12 @@ impl Wired {
         row!(
             namespaces,
             AT_ONCE,
-            Arc::new(namespace::Controller::new(world(), catalog))
+            Arc::new(namespace::Controller::new(world(), Arc::clone(&catalog)))
+        );
+        row!(
+            quotas,
+            AT_ONCE,
+            Arc::new(resource_quota::Controller::new(world(), catalog))
         );
         row!(accounts, AT_ONCE, Arc::new(service_account::Controller::new(world())));
         row!(garbage, AT_ONCE, Arc::clone(&wired.collector));
@@ -168,6 +182,7 @@ impl Wiring {
             namespaces => namespace_changed,
             accounts => account_changed,
             root_maps => root_map_changed,
+            quotas => quota_changed,
         );
     }
 
@@ -191,6 +206,7 @@ impl Wiring {
             self.queues.runs.add(run);
         }
         self.queues.jobs.add(change.key.clone());
+        resource_quota::job_changed(&self.world, &self.queues.quotas, change);
         self.collector.changed(change);
     }
 
@@ -233,6 +249,13 @@ impl Wiring {
     fn lease_changed(&self, change: &Change<'_, Lease>) {
         self.heartbeats.changed(change);
         self.queues.nodes.add(Key::new("", change.key.name.clone()));
+    }
+
+    fn quota_changed(&self, change: &Change<'_, ResourceQuota>) {
+        // Every charge changes a quota: only what the controller itself has to say is a reason to count.
+        if change.old.is_none() || change.new.is_some_and(|quota| resource_quota::is_behind(quota)) {
+            self.queues.quotas.add(change.key.clone());
+        }
     }
 
     fn namespace_changed(&self, change: &Change<'_, Namespace>) {

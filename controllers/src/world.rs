@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use breakbulk_schemas::{ConcurrencyGroup, GitEvent, GitRepository, Job, Pipeline, PipelineRun, labels};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, ObjectReference, ResourceQuota, Secret, ServiceAccount};
 use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -53,6 +53,8 @@ pub struct World {
     pub accounts: Store<ServiceAccount>,
     /// The ConfigMap of each namespace that names the server's certificates; no others.
     pub root_maps: Store<ConfigMap>,
+    /// Quotas.
+    pub quotas: Store<ResourceQuota>,
     /// Secrets: never cached, read when needed.
     pub secrets: Store<Secret>,
     /// Jobs by the run they belong to.
@@ -92,6 +94,7 @@ impl World {
             namespaces: Store::new(client.clone(), Arc::new(Cache::default())),
             accounts: Store::new(client.clone(), Arc::new(Cache::default())),
             root_maps: Store::new(client.clone(), Arc::new(Cache::default())),
+            quotas: Store::new(client.clone(), Arc::new(Cache::default())),
             secrets: Store::new(client.clone(), Arc::new(Cache::default())),
             jobs_by_run: Arc::new(Index::new(run_of)),
             creating: Semaphore::new(CREATING),
@@ -123,6 +126,7 @@ impl World {
             nodes => Api::all(client());
             leases => Api::namespaced(client(), NODE_LEASES);
             namespaces => Api::all(client());
+            quotas => Api::all(client());
             accounts => Api::all(client()), named service_account::ACCOUNT;
             root_maps => Api::all(client()), named service_account::ROOTS;
         );
@@ -142,6 +146,7 @@ impl World {
             self.namespaces.cache().ready(),
             self.accounts.cache().ready(),
             self.root_maps.cache().ready(),
+            self.quotas.cache().ready(),
         ];
         for mut ready in all {
             // The senders live as long as the world.
@@ -162,11 +167,17 @@ impl World {
         self.namespaces.cache().unhook();
         self.accounts.cache().unhook();
         self.root_maps.cache().unhook();
+        self.quotas.cache().unhook();
     }
 
     /// Tells people something about an object. Losing it loses nothing but the telling.
     pub async fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, event: Event) {
-        let published = self.recorder.publish(&event, &object.object_ref(&())).await;
+        self.tell_about(&object.object_ref(&()), event).await;
+    }
+
+    /// The same about an object that is known by its reference.
+    pub async fn tell_about(&self, object: &ObjectReference, event: Event) {
+        let published = self.recorder.publish(&event, object).await;
         if let Err(error) = published {
             tracing::debug!(%error, reason = event.reason, "could not record an event");
         }

@@ -69,6 +69,12 @@ impl Path {
         Self(format!("{}[{index}]", self.0))
     }
 
+    /// The value of a key of a map below: `spec.hard[pods]`.
+    #[must_use]
+    pub fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

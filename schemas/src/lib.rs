@@ -17,6 +17,7 @@
     reason = "printer columns share types and kinds; the lint takes them for mistakes"
 )]
 
+pub mod amount;
 pub mod concurrency_group;
 pub mod condition;
 pub mod decode;
@@ -33,6 +34,7 @@ pub mod matrix;
 pub mod pipeline;
 pub mod pipeline_run;
 pub mod quantity;
+pub mod quota;
 pub mod scalar;
 pub(crate) mod terminal;
 pub mod text;

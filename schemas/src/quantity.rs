@@ -48,13 +48,13 @@ fn scaled(value: &Scalar, per_unit: i128) -> Result<u64, QuantityError> {
 const NANO: i128 = 1_000_000_000;
 
 /// The value in billionths of a unit.
-fn nanos(text: &str) -> Result<i128, QuantityError> {
+pub(crate) fn nanos(text: &str) -> Result<i128, QuantityError> {
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if (whole.is_empty() && fraction.is_empty()) || whole.len() > 18 || fraction.len() > 9 || fraction.contains('.') {
+    if (whole.is_empty() && fraction.is_empty()) || whole.len() > 24 || fraction.len() > 9 || fraction.contains('.') {
         return Err(QuantityError::Syntax);
     }
     let parse = |digits: &str| {

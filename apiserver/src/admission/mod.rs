@@ -18,6 +18,8 @@ mod followed;
 mod lifecycle;
 mod matching;
 mod policy;
+mod priority;
+mod quota;
 mod view;
 mod webhook;
 
@@ -39,6 +41,8 @@ pub use escalation::NoEscalation;
 pub use lifecycle::NamespaceLifecycle;
 pub use policy::ValidatingPolicies;
 pub(crate) use policy::status as policy_status;
+pub use priority::OneDefaultPriority;
+pub use quota::Quota;
 pub use webhook::{MutatingWebhooks, ValidatingWebhooks};
 
 /// Who writes.
@@ -155,13 +159,16 @@ impl Chain {
     pub fn standard(authorizer: Arc<Authorizer>) -> Self {
         let client = Arc::new(Client::new());
         Self {
+            // Quotas come last: what another step refuses is not charged.
             steps: vec![
                 Box::new(NamespaceLifecycle),
                 Box::new(Guard),
+                Box::new(OneDefaultPriority),
                 Box::new(NoEscalation::new(authorizer.clone())),
                 Box::new(MutatingWebhooks::new(client.clone(), authorizer.clone())),
                 Box::new(ValidatingPolicies::new(authorizer.clone())),
                 Box::new(ValidatingWebhooks::new(client, authorizer)),
+                Box::new(Quota),
             ],
         }
     }

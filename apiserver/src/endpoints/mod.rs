@@ -9,6 +9,7 @@
 
 mod apply;
 mod body;
+mod deletion;
 mod documents;
 mod edits;
 mod eviction;

@@ -8,7 +8,7 @@ use super::path::percent_decode;
 use crate::admission::Author;
 use crate::authentication::Identity;
 use crate::registry::Resource;
-use crate::registry::objects::{DeleteOptions, FieldValidation, Ownership, Persist, Propagation, WriteOptions};
+use crate::registry::objects::{FieldValidation, Ownership, Persist, WriteOptions};
 use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::{ApiError, ApiResult};
 
@@ -241,17 +241,6 @@ impl Query {
     fn persist(&self) -> ApiResult<Persist> {
         persist(self.all("dryRun"))
     }
-
-    /// Options of a delete, as far as they stand in the query.
-    pub(super) fn delete_options(&self, author: &Arc<Identity>, user_agent: &str) -> ApiResult<DeleteOptions> {
-        let orphan = self.flag("orphanDependents")?;
-        Ok(DeleteOptions {
-            write: self.write_options(author, user_agent)?,
-            propagation: propagation(self.get("propagationPolicy"), orphan)?,
-            uid: None,
-            resource_version: None,
-        })
-    }
 }
 
 /// 422: an apply has to say who applies.
@@ -283,32 +272,6 @@ pub(super) fn persist<'a>(stages: impl Iterator<Item = &'a str>) -> ApiResult<Pe
         persist = Persist::DryRun;
     }
     Ok(persist)
-}
-
-/// The policy for dependents, in its new and its old spelling.
-pub(super) fn propagation(policy: Option<&str>, orphan: Option<bool>) -> ApiResult<Option<Propagation>> {
-    let named = match policy {
-        None | Some("") => None,
-        Some("Foreground") => Some(Propagation::Foreground),
-        Some("Background") => Some(Propagation::Background),
-        Some("Orphan") => Some(Propagation::Orphan),
-        Some(other) => {
-            let expected = "supported values: \"Foreground\", \"Background\", \"Orphan\"";
-            let path = Path::root("propagationPolicy");
-            let error = FieldError::with_value(path, ErrorKind::NotSupported, other, expected);
-            return Err(ApiError::invalid_options("DeleteOptions", &[error]));
-        }
-    };
-    match (named, orphan) {
-        (Some(_), Some(_)) => {
-            let detail = "orphanDependents and deletionPropagation cannot be both set";
-            let error = FieldError::new(Path::root("propagationPolicy"), ErrorKind::Invalid, detail);
-            Err(ApiError::invalid_options("DeleteOptions", &[error]))
-        }
-        (None, Some(true)) => Ok(Some(Propagation::Orphan)),
-        (None, Some(false)) => Ok(Some(Propagation::Background)),
-        (named, None) => Ok(named),
-    }
 }
 
 fn invalid_option(field: &str, value: &str, detail: &str) -> ApiError {

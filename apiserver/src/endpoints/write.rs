@@ -10,11 +10,12 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
+use super::deletion::{self, Deletion};
 use super::edits::{Patch, Replace, ScaleEdit};
-use super::negotiate::{Format, PatchFormat, Shape, Strategic};
+use super::negotiate::{PatchFormat, Shape, Strategic};
 use super::query::Query;
 use super::respond::{self, Answer};
-use super::shapes::{self, ListHead, RowObject};
+use super::shapes::{self, RowObject};
 use super::{App, ObjectPath, body, list, negotiate, query, watch};
 use crate::authentication::Identity;
 use crate::openapi;
@@ -210,20 +211,21 @@ impl Target<'_> {
         if self.path.subresource.is_some() {
             return Err(ApiError::method_not_allowed());
         }
-        let options = self.delete_options(request).await?;
+        let Deletion { options, pending } = self.deletion(request).await?;
         let (shape, rows) = self.shape()?;
-        let deletion = self
-            .app
-            .objects
+        let objects = &self.app.objects;
+        let deletion = objects
             .delete(self.resource, self.namespace(), self.name(), &options)
             .await?;
         let mut answer = match deletion.outcome {
-            Deleted::Marked(encoded) => {
-                respond::encoded(StatusCode::OK, shapes::object(self.resource, encoded, shape, rows)?)
-            }
-            Deleted::Gone { object, .. } => {
+            Deleted::Marked(encoded) => respond::encoded(pending, shapes::object(self.resource, encoded, shape, rows)?),
+            Deleted::Gone { object, encoded } => {
                 self.app.forget(self.resource, &object, options.write.persist).await;
-                respond::json(StatusCode::OK, &success(self.resource, &object))
+                if is_told_whole(self.resource) {
+                    respond::encoded(StatusCode::OK, shapes::object(self.resource, encoded, shape, rows)?)
+                } else {
+                    respond::json(StatusCode::OK, &success(self.resource, &object))
+                }
             }
         };
         respond::warn(&mut answer, &deletion.remarks.warnings);
@@ -232,7 +234,7 @@ impl Target<'_> {
 
     /// DELETE of a collection.
     pub(super) async fn delete_collection(&self, request: Body) -> ApiResult<Answer> {
-        let options = self.delete_options(request).await?;
+        let options = self.deletion(request).await?.options;
         let selection = self.query.list_options(self.resource)?;
         let (shape, rows) = self.shape()?;
         let page = list::list(self.app, self.resource, self.namespace(), &selection).await?;
@@ -249,13 +251,9 @@ impl Target<'_> {
         while let Some(deleted) = deleting.next().await {
             gone.extend(deleted?);
         }
-        let head = ListHead {
-            revision: page.head.revision,
-            ..ListHead::default()
-        };
         Ok(respond::encoded(
             StatusCode::OK,
-            shapes::list(self.resource, &gone, &head, shape, rows)?,
+            shapes::list(self.resource, &gone, &page.head, shape, rows)?,
         ))
     }
 
@@ -275,23 +273,15 @@ impl Target<'_> {
         }
     }
 
-    async fn delete_options(&self, request: Body) -> ApiResult<DeleteOptions> {
-        let mut options = self.query.delete_options(self.identity, self.user_agent())?;
+    async fn deletion(&self, request: Body) -> ApiResult<Deletion> {
+        let write = self.write_options()?;
         let bytes = body::read(request).await?;
-        if bytes.is_empty() {
-            return Ok(options);
-        }
-        let format = negotiate::body_format(self.headers).unwrap_or(Format::Json);
-        let given = body::parse(&bytes, format)?.object;
-        let stages = given["dryRun"].as_array();
-        if let Some(stages) = stages {
-            options.write.persist = query::persist(stages.iter().filter_map(Value::as_str))?;
-        }
-        let policy = query::propagation(given["propagationPolicy"].as_str(), given["orphanDependents"].as_bool())?;
-        options.propagation = policy.or(options.propagation);
-        options.uid = given["preconditions"]["uid"].as_str().map(str::to_owned);
-        options.resource_version = given["preconditions"]["resourceVersion"].as_str().map(str::to_owned);
-        Ok(options)
+        let given = if bytes.is_empty() {
+            None
+        } else {
+            Some(body::parse(&bytes, negotiate::body_format(self.headers)?)?.object)
+        };
+        deletion::parse(write, self.query, given)
     }
 
     /// GET of one object.
@@ -350,17 +340,19 @@ impl Target<'_> {
     }
 }
 
+/// Kinds whose last state upstream answers with when they are gone; for all others it is a Status.
+fn is_told_whole(resource: &Resource) -> bool {
+    resource.group.is_empty() && matches!(resource.plural.as_str(), "resourcequotas" | "serviceaccounts")
+}
+
 fn success(resource: &Resource, object: &Value) -> Value {
-    json!({
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Success",
-        "details": {
-            "name": object::meta(object, "name"),
-            "group": resource.group,
-            "kind": resource.plural,
-            "uid": object::meta(object, "uid"),
-        },
-    })
+    let mut details = json!({
+        "name": object::meta(object, "name"),
+        "kind": resource.plural,
+        "uid": object::meta(object, "uid"),
+    });
+    if !resource.group.is_empty() {
+        details["group"] = Value::from(resource.group.as_str());
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }

@@ -2,6 +2,7 @@
 //! write. What is stored is `v1`; here is how one becomes the other
 //! (`k8s.io/kubernetes/pkg/apis/events/v1/conversion.go`).
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// Fields that selectors may name in `v1`.
@@ -33,6 +34,34 @@ pub(super) const NEW_FIELDS: [&str; 11] = [
     "source",
     "type",
 ];
+
+/// The place of [`seen`] among the fields that are kept beside an Event.
+pub(crate) const SEEN: usize = FIELDS.len();
+
+/// When the last thing happened that an event tells of, in seconds since 1970; empty when it does not say.
+pub(super) fn seen(event: &Value) -> String {
+    let times = [
+        &event["series"]["lastObservedTime"],
+        &event["lastTimestamp"],
+        &event["eventTime"],
+        &event["metadata"]["creationTimestamp"],
+    ];
+    let times = times
+        .into_iter()
+        .filter_map(|time| time.as_str()?.parse::<Timestamp>().ok());
+    times
+        .max()
+        .map(|latest| latest.as_second().to_string())
+        .unwrap_or_default()
+}
+
+/// Who tells: the component of an old event, or the controller of a new one.
+pub(super) fn source(event: &Value) -> String {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    text(&event["source"]["component"])
+        .or_else(|| text(&event["reportingComponent"]))
+        .unwrap_or_default()
+}
 
 /// Names in `v1`, and in `events.k8s.io/v1`.
 const NAMES: [(&str, &str); 7] = [

@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rand::Rng as _;
 use serde_json::{Map, Value, json};
 
-use super::object;
-use super::resource::NameRule;
+use super::resource::{NameRule, Resource};
+use super::{names, object};
 
 const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_CHARS: usize = 5;
@@ -124,18 +124,21 @@ pub fn timestamp(now: jiff::Timestamp) -> String {
 }
 
 /// Every mistake in the metadata of an object that is about to be stored.
-pub fn validate(object: &Value, old: Option<&Value>, names: NameRule) -> Vec<FieldError> {
+pub fn validate(object: &Value, old: Option<&Value>, resource: &Resource) -> Vec<FieldError> {
+    let mut errors = validate_any(object, old, resource.names);
+    if resource.is_typed() {
+        validate_standing(object, &Path::root("metadata").child("finalizers"), &mut errors);
+    }
+    errors
+}
+
+/// The same by what holds for objects of all kinds, also those that stand in others.
+pub fn validate_any(object: &Value, old: Option<&Value>, names: NameRule) -> Vec<FieldError> {
     let path = Path::root("metadata");
     let mut errors = Vec::new();
     let metadata = &object["metadata"];
-    if old.is_none()
-        && let Err(expected) = check_name(object::meta(object, "name"), names)
-    {
-        errors.push(FieldError::invalid(
-            path.child("name"),
-            object::meta(object, "name"),
-            expected,
-        ));
+    if old.is_none() {
+        validate_names(object, names, &path, &mut errors);
     }
     validate_labels(&metadata["labels"], &path.child("labels"), &mut errors);
     validate_annotations(&metadata["annotations"], &path.child("annotations"), &mut errors);
@@ -148,56 +151,55 @@ pub fn validate(object: &Value, old: Option<&Value>, names: NameRule) -> Vec<Fie
     errors
 }
 
-/// Whether a name follows the rule; else what was expected.
-pub fn check_name(name: &str, rule: NameRule) -> Result<(), &'static str> {
-    let label = |part: &str| {
-        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        !part.is_empty() && part.bytes().all(inner) && !part.starts_with('-') && !part.ends_with('-')
-    };
-    match rule {
-        NameRule::Subdomain if name.len() <= 253 && name.split('.').all(label) => Ok(()),
-        NameRule::Subdomain => Err(
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
-             start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-             '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
-        ),
-        NameRule::Label if name.len() <= 63 && label(name) => Ok(()),
-        NameRule::Label => Err(
-            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
-             end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
-             '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
-        ),
-        NameRule::Segment if name.is_empty() || name == "." || name == ".." || name.contains(['/', '%']) => {
-            Err("may not be empty, '.' or '..', and may not contain '/' or '%'")
-        }
-        NameRule::Segment if name.len() > 253 => Err("must be no more than 253 bytes"),
-        NameRule::Segment => Ok(()),
+fn validate_names(object: &Value, rule: NameRule, path: &Path, errors: &mut Vec<FieldError>) {
+    let base = object::meta(object, "generateName");
+    if !base.is_empty() {
+        let invalid = |text| FieldError::invalid(path.child("generateName"), base, text);
+        errors.extend(names::of_prefix(base, rule).into_iter().map(invalid));
     }
+    let name = object::meta(object, "name");
+    let invalid = |text| FieldError::invalid(path.child("name"), name, text);
+    errors.extend(names::of_object(name, rule).into_iter().map(invalid));
 }
 
-/// Whether a key is a qualified name: `name`, or `domain/name`.
-pub(super) fn is_qualified(key: &str) -> bool {
-    let (prefix, name) = key
-        .rsplit_once('/')
-        .map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    let ends = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
-    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    name.len() <= 63
-        && ends(name.bytes().next())
-        && ends(name.bytes().last())
-        && name.bytes().all(inner)
-        && prefix.is_none_or(|p| check_name(p, NameRule::Subdomain).is_ok())
+/// What a writer should hear although it is no mistake: finalizers that may clash with somebody else's. Kubernetes' own
+/// kinds refuse such.
+pub fn warnings(object: &Value, old: Option<&Value>, resource: &Resource) -> Vec<String> {
+    if resource.is_typed() {
+        return Vec::new();
+    }
+    let before = old.map(object::finalizers).unwrap_or_default();
+    let new = object::finalizers(object).into_iter();
+    new.filter(|name| !before.contains(name) && !is_standing(name))
+        .map(|name| {
+            format!(
+                "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name including a path (/) to avoid \
+                 accidental conflicts with other finalizer writers"
+            )
+        })
+        .collect()
+}
+
+/// Whether a finalizer is one of Kubernetes' own, or says whose it is.
+fn is_standing(name: &str) -> bool {
+    name.contains('/') || matches!(name, "orphan" | "foregroundDeletion" | "kubernetes")
+}
+
+fn validate_standing(object: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    for (index, name) in object::finalizers(object).into_iter().enumerate() {
+        if !is_standing(name) {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(path.index(index), name, detail));
+        }
+    }
 }
 
 fn validate_labels(labels: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     for (key, value) in labels.as_object().into_iter().flatten() {
-        if !is_qualified(key) {
-            errors.push(FieldError::invalid(path.clone(), key, "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character, with an optional DNS subdomain prefix and '/'"));
-        }
         let value = value.as_str().unwrap_or("");
-        if !value.is_empty() && (value.contains('/') || !is_qualified(value)) {
-            errors.push(FieldError::invalid(path.clone(), value, "a valid label must be an empty string or consist of at most 63 alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
-        }
+        let invalid = |shown: &str, text: String| FieldError::invalid(path.clone(), shown, text);
+        errors.extend(names::qualified(key).into_iter().map(|text| invalid(key, text)));
+        errors.extend(names::label_value(value).into_iter().map(|text| invalid(value, text)));
     }
 }
 
@@ -205,9 +207,8 @@ fn validate_annotations(annotations: &Value, path: &Path, errors: &mut Vec<Field
     let mut total = 0;
     for (key, value) in annotations.as_object().into_iter().flatten() {
         total += key.len() + value.as_str().map_or(0, str::len);
-        if !is_qualified(&key.to_ascii_lowercase()) {
-            errors.push(FieldError::invalid(path.clone(), key, "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character, with an optional DNS subdomain prefix and '/'"));
-        }
+        let wrong = names::qualified(&key.to_ascii_lowercase()).into_iter();
+        errors.extend(wrong.map(|text| FieldError::invalid(path.clone(), key, text)));
     }
     if total > ANNOTATIONS_MAX {
         let most = format!("may not be more than {ANNOTATIONS_MAX} bytes");
@@ -216,48 +217,63 @@ fn validate_annotations(annotations: &Value, path: &Path, errors: &mut Vec<Field
 }
 
 fn validate_owners(owners: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    let mut controllers = 0;
-    for (index, owner) in owners.as_array().into_iter().flatten().enumerate() {
+    let mut controller: Option<String> = None;
+    for owner in owners.as_array().into_iter().flatten() {
+        let text = |field: &str| owner[field].as_str().unwrap_or("");
         for field in ["apiVersion", "kind", "name", "uid"] {
-            if owner[field].as_str().unwrap_or("").is_empty() {
-                let at = path.index(index).child(field);
-                errors.push(FieldError::new(at, ErrorKind::Required, "must not be empty"));
+            if text(field).is_empty() {
+                let detail = if field == "apiVersion" {
+                    "version must not be empty"
+                } else {
+                    "must not be empty"
+                };
+                errors.push(FieldError::invalid(path.child(field), "", detail));
             }
         }
-        controllers += usize::from(owner["controller"] == true);
-    }
-    if controllers > 1 {
-        let detail = "Only one reference can have Controller set to true";
-        errors.push(FieldError::new(path.clone(), ErrorKind::Invalid, detail));
+        if text("apiVersion") == "v1" && text("kind") == "Event" {
+            let detail = "/v1, Kind=Event is disallowed from being an owner";
+            errors.push(FieldError::new(path.clone(), ErrorKind::Invalid, detail));
+        }
+        if owner["controller"] != true {
+            continue;
+        }
+        let this = format!("{}/{}", text("kind"), text("name"));
+        match &controller {
+            Some(first) => {
+                let detail = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}"
+                );
+                errors.push(FieldError::new(path.clone(), ErrorKind::Invalid, detail));
+            }
+            None => controller = Some(this),
+        }
     }
 }
 
 fn validate_finalizers(object: &Value, old: Option<&Value>, path: &Path, errors: &mut Vec<FieldError>) {
     let finalizers = object::finalizers(object);
     for name in &finalizers {
-        if !is_qualified(name) {
-            errors.push(FieldError::invalid(
-                path.clone(),
-                name,
-                "name part must consist of alphanumeric characters, '-', '_' or '.'",
-            ));
-        }
+        let wrong = names::qualified(name).into_iter();
+        errors.extend(wrong.map(|text| FieldError::invalid(path.clone(), name, text)));
     }
     if finalizers.contains(&"orphan") && finalizers.contains(&"foregroundDeletion") {
-        errors.push(FieldError::invalid(
-            path.clone(),
-            "orphan",
-            "finalizer orphan and foregroundDeletion cannot be both set",
-        ));
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        errors.push(FieldError::new(path.clone(), ErrorKind::Invalid, detail));
     }
     let Some(old) = old.filter(|old| object::is_deleting(old)) else {
         return;
     };
     let before = object::finalizers(old);
-    let added: Vec<_> = finalizers.iter().filter(|f| !before.contains(f)).collect();
+    let mut added: Vec<&str> = finalizers.into_iter().filter(|f| !before.contains(f)).collect();
     if !added.is_empty() {
-        let detail =
-            format!("no new finalizers can be added if the object is being deleted, found new finalizers {added:?}");
+        added.sort_unstable();
+        added.dedup();
+        // The list as Go writes one.
+        let added: Vec<String> = added.iter().map(|name| format!("{name:?}")).collect();
+        let detail = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            added.join(", ")
+        );
         errors.push(FieldError::new(path.clone(), ErrorKind::Forbidden, detail));
     }
 }
@@ -285,13 +301,65 @@ mod tests {
         assert_eq!(object["metadata"], json!({"name": "a", "labels": {"x": "y"}}));
     }
 
+    fn config_maps() -> std::sync::Arc<Resource> {
+        crate::registry::Registry::new().find("", "v1", "configmaps").unwrap()
+    }
+
+    fn jobs() -> std::sync::Arc<Resource> {
+        crate::registry::Registry::new()
+            .find("breakbulk.dev", "v1", "jobs")
+            .unwrap()
+    }
+
     #[test]
-    fn names_follow_their_rule() {
-        assert!(check_name("a-b.c", NameRule::Subdomain).is_ok());
-        assert!(check_name("a-b.c", NameRule::Label).is_err());
-        for bad in ["", "A", "-a", "a-", "a..b", "a/b", "a b"] {
-            assert!(check_name(bad, NameRule::Subdomain).is_err(), "{bad}");
-        }
-        assert!(check_name("system:node", NameRule::Segment).is_ok());
+    fn an_event_owns_nothing_and_only_one_owner_controls() {
+        let owner = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": "u", "controller": true});
+        let object =
+            json!({"metadata": {"name": "a", "ownerReferences": [owner("Event", "e"), owner("Secret", "s"), {}]}});
+        let errors: Vec<String> = validate(&object, None, &config_maps())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            errors
+                .iter()
+                .any(|e| e.ends_with("/v1, Kind=Event is disallowed from being an owner")),
+            "{errors:?}"
+        );
+        assert!(
+            errors
+                .iter()
+                .any(|e| e.ends_with("in references for Event/e and Secret/s")),
+            "{errors:?}"
+        );
+        assert_eq!(errors.iter().filter(|e| e.ends_with("must not be empty")).count(), 4);
+    }
+
+    #[test]
+    fn a_finalizer_that_says_not_whose_it_is_is_refused_or_warned_of() {
+        let object = json!({"metadata": {"name": "a", "finalizers": ["mine", "example.org/x", "orphan"]}});
+        assert_eq!(validate(&object, None, &config_maps()).len(), 1);
+        assert!(validate(&object, None, &jobs()).is_empty());
+        assert!(warnings(&object, None, &config_maps()).is_empty());
+        assert_eq!(warnings(&object, None, &jobs()).len(), 1);
+        assert!(
+            warnings(&object, Some(&object), &jobs()).is_empty(),
+            "it was there before"
+        );
+    }
+
+    #[test]
+    fn what_is_being_deleted_gets_no_new_finalizer() {
+        let old =
+            json!({"metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["e.org/x"]}});
+        let mut new = old.clone();
+        new["metadata"]["finalizers"] = json!(["e.org/x", "e.org/z", "e.org/y"]);
+        let errors = validate(&new, Some(&old), &jobs());
+        assert!(
+            errors[0]
+                .detail
+                .ends_with("found new finalizers []string{\"e.org/y\", \"e.org/z\"}"),
+            "{errors:?}"
+        );
     }
 }

@@ -10,6 +10,7 @@ mod custom;
 mod events;
 pub mod metadata;
 mod mistakes;
+pub mod names;
 pub mod object;
 pub mod objects;
 mod resource;
@@ -20,6 +21,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
+
+pub(crate) use events::SEEN as EVENT_SEEN;
 
 pub use custom::{DefinitionError, Rows, rows as definition_rows};
 pub use resource::{

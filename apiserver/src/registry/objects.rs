@@ -397,7 +397,7 @@ pub(crate) fn declared(resource: &Resource, given: &mut Submitted, mode: FieldVa
 
 /// Every mistake in an object that is about to be stored.
 fn check(resource: &Resource, value: &Value, old: Option<&Value>) -> ApiResult<()> {
-    let mut errors: Vec<FieldError> = metadata::validate(value, old, resource.names);
+    let mut errors: Vec<FieldError> = metadata::validate(value, old, resource);
     errors.extend(mistakes::all(resource, value, old));
     if errors.is_empty() {
         return Ok(());

@@ -3,9 +3,10 @@
 
 pub(super) mod policies;
 mod selection;
-#[cfg(test)]
-mod tests;
 pub(super) mod webhooks;
+
+#[cfg(test)]
+mod configurations_tests;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,16 +14,25 @@ use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
+use super::names;
 use super::resource::Rules;
 use crate::definitions;
 use crate::definitions::status::CLEANUP_FINALIZER;
+
+mod event;
+mod quota;
+mod small;
+
+pub(super) use event::{CORE as EVENT, NEW as NEW_EVENT};
+pub(super) use quota::RULES as QUOTA;
+pub(super) use small::{LEASE, PRIORITY_CLASS};
 
 /// The most bytes of data in a Secret or ConfigMap, as upstream.
 const MAX_DATA: usize = 1 << 20;
 
 /// Namespaces get their finalizer, phase and name label.
 pub(super) const NAMESPACE: Rules = Rules {
-    validate: |_, _| Vec::new(),
+    validate: namespace_errors,
     prepare: namespace,
 };
 /// Secrets take `stringData`, have a type, and may be immutable.
@@ -68,12 +78,33 @@ fn definition_errors(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     definitions::validate(&crd, old.and_then(read_definition).as_ref(), &definitions::Unchecked)
 }
 
+fn namespace_errors(new: &Value, _: Option<&Value>) -> Vec<FieldError> {
+    let finalizers = new["spec"]["finalizers"].as_array();
+    let finalizers = finalizers.into_iter().flatten().filter_map(Value::as_str).enumerate();
+    let path = Path::root("spec").child("finalizers");
+    let unowned = finalizers.filter(|(_, name)| !name.contains('/') && *name != "kubernetes");
+    unowned
+        .map(|(index, name)| {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            FieldError::invalid(path.index(index), name, detail)
+        })
+        .collect()
+}
+
 fn namespace(new: &mut Value, old: Option<&Value>) {
     if old.is_none() {
-        new["spec"] = json!({"finalizers": ["kubernetes"]});
+        let mut finalizers = new["spec"]["finalizers"].as_array().cloned().unwrap_or_default();
+        if !finalizers.iter().any(|own| own == "kubernetes") {
+            finalizers.push(json!("kubernetes"));
+        }
+        new["spec"] = json!({ "finalizers": finalizers });
         new["status"] = json!({"phase": "Active"});
     }
     let name = new["metadata"]["name"].clone();
+    // One that is still to be generated comes by here again.
+    if !name.is_string() {
+        return;
+    }
     let labels = &mut new["metadata"]["labels"];
     if !labels.is_object() {
         *labels = json!({});
@@ -103,6 +134,10 @@ fn secret(new: &mut Value, _old: Option<&Value>) {
 
 fn secret_errors(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = data_errors(new, "data");
+    if bytes_of(new, "data") > MAX_DATA {
+        errors.push(too_long(Path::root("data")));
+    }
+    errors.extend(typed_errors(new));
     if let Some(old) = old {
         if old["type"] != new["type"] {
             errors.push(FieldError::invalid(
@@ -119,6 +154,14 @@ fn secret_errors(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
 fn config_map_errors(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = data_errors(new, "data");
     errors.extend(data_errors(new, "binaryData"));
+    let twice = new["data"].as_object().into_iter().flatten();
+    for (key, _) in twice.filter(|(key, _)| new["binaryData"].get(key.as_str()).is_some()) {
+        let path = Path::root("data").key(key);
+        errors.push(FieldError::invalid(path, key, "duplicate of key present in binaryData"));
+    }
+    if bytes_of(new, "data") + bytes_of(new, "binaryData") > MAX_DATA {
+        errors.push(too_long(Path::root("data")));
+    }
     if let Some(old) = old {
         immutable(new, old, &["data", "binaryData"], &mut errors);
     }
@@ -140,21 +183,126 @@ fn immutable(new: &Value, old: &Value, fields: &[&str], errors: &mut Vec<FieldEr
 fn data_errors(new: &Value, field: &str) -> Vec<FieldError> {
     let path = Path::root(field);
     let mut errors = Vec::new();
-    let mut total = 0;
-    for (key, value) in new[field].as_object().into_iter().flatten() {
-        total += value.as_str().map_or(0, str::len);
-        let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        if key.is_empty() || key.len() > 253 || !key.bytes().all(fine) || key == "." || key.starts_with("..") {
-            let expected = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
-            errors.push(FieldError::invalid(path.child(key), key, expected));
-        }
-    }
-    if total > MAX_DATA {
-        errors.push(FieldError::new(
-            path,
-            ErrorKind::TooLong,
-            format!("may not be more than {MAX_DATA} bytes"),
-        ));
+    for key in new[field].as_object().into_iter().flatten().map(|(key, _)| key) {
+        let wrong = names::config_key(key).into_iter();
+        errors.extend(wrong.map(|text| FieldError::invalid(path.key(key), key, text)));
     }
     errors
+}
+
+/// How many bytes the values of a map are: as they stand, or as base64 says.
+fn bytes_of(new: &Value, field: &str) -> usize {
+    let values = new[field].as_object().into_iter().flatten();
+    let values = values.filter_map(|(_, value)| value.as_str());
+    if new["kind"] == "ConfigMap" && field == "data" {
+        return values.map(str::len).sum();
+    }
+    values.map(|text| text.trim_end_matches('=').len() * 3 / 4).sum()
+}
+
+fn too_long(path: Path) -> FieldError {
+    FieldError::new(
+        path,
+        ErrorKind::TooLong,
+        format!("may not be more than {MAX_DATA} bytes"),
+    )
+}
+
+/// What a type of Secret must have (`ValidateSecret`).
+fn typed_errors(secret: &Value) -> Vec<FieldError> {
+    let data = Path::root("data");
+    let has = |key: &str| secret["data"].get(key).is_some();
+    let filled = |key: &str| secret["data"][key].as_str().is_some_and(|text| !text.is_empty());
+    let required = |path: Path| FieldError::new(path, ErrorKind::Required, "");
+    let missing = |keys: &[&str]| -> Vec<FieldError> {
+        let missing = keys.iter().filter(|key| !has(key));
+        missing.map(|key| required(data.key(key))).collect()
+    };
+    let json = |key: &str| match has(key) {
+        false => missing(&[key]),
+        true if is_json(&secret["data"][key]) => Vec::new(),
+        true => {
+            let shown = "<secret contents redacted>";
+            vec![FieldError::invalid(
+                data.key(key),
+                shown,
+                "invalid character in what is to be JSON",
+            )]
+        }
+    };
+    match secret["type"].as_str().unwrap_or("") {
+        "kubernetes.io/service-account-token" => {
+            let name = "kubernetes.io/service-account.name";
+            let named = secret["metadata"]["annotations"][name]
+                .as_str()
+                .is_some_and(|n| !n.is_empty());
+            let path = Path::root("metadata").child("annotations").key(name);
+            if named { Vec::new() } else { vec![required(path)] }
+        }
+        "kubernetes.io/dockercfg" => json(".dockercfg"),
+        "kubernetes.io/dockerconfigjson" => json(".dockerconfigjson"),
+        "kubernetes.io/basic-auth" if has("username") || has("password") => Vec::new(),
+        "kubernetes.io/basic-auth" => missing(&["username", "password"]),
+        "kubernetes.io/ssh-auth" if !filled("ssh-privatekey") => vec![required(data.key("ssh-privatekey"))],
+        "kubernetes.io/tls" => missing(&["tls.crt", "tls.key"]),
+        _ => Vec::new(),
+    }
+}
+
+fn is_json(encoded: &Value) -> bool {
+    let decoded = encoded.as_str().and_then(|text| STANDARD.decode(text).ok());
+    decoded.is_some_and(|bytes| serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_has_what_its_type_needs() {
+        let errors =
+            |secret: Value| -> Vec<String> { secret_errors(&secret, None).iter().map(ToString::to_string).collect() };
+        assert_eq!(
+            errors(json!({"type": "kubernetes.io/tls", "data": {"tls.crt": ""}})),
+            ["data[tls.key]: Required value"]
+        );
+        assert_eq!(errors(json!({"type": "kubernetes.io/basic-auth"})).len(), 2);
+        assert!(errors(json!({"type": "kubernetes.io/basic-auth", "data": {"password": "eA=="}})).is_empty());
+        assert_eq!(
+            errors(json!({"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "eA=="}})).len(),
+            1
+        );
+        assert!(
+            errors(json!({"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "e30="}})).is_empty()
+        );
+        assert_eq!(errors(json!({"type": "kubernetes.io/service-account-token"})).len(), 1);
+        assert!(errors(json!({"type": "example.org/own"})).is_empty());
+    }
+
+    #[test]
+    fn keys_are_told_where_they_stand() {
+        let map = json!({"kind": "ConfigMap", "data": {"a/b": "", "x": ""}, "binaryData": {"x": "", "..": ""}});
+        let errors: Vec<String> = config_map_errors(&map, None).iter().map(ToString::to_string).collect();
+        assert!(
+            errors
+                .iter()
+                .any(|e| e.starts_with("data[a/b]: Invalid value: \"a/b\": a valid config key")),
+            "{errors:?}"
+        );
+        assert!(
+            errors
+                .iter()
+                .any(|e| e.ends_with("duplicate of key present in binaryData")),
+            "{errors:?}"
+        );
+        assert!(errors.iter().any(|e| e.ends_with("must not be '..'")), "{errors:?}");
+    }
+
+    #[test]
+    fn a_namespace_keeps_the_finalizers_it_comes_with() {
+        let mut namespace = json!({"metadata": {"name": "n"}, "spec": {"finalizers": ["e.org/x"]}});
+        super::namespace(&mut namespace, None);
+        assert_eq!(namespace["spec"]["finalizers"], json!(["e.org/x", "kubernetes"]));
+        assert_eq!(namespace["metadata"]["labels"]["kubernetes.io/metadata.name"], "n");
+    }
 }

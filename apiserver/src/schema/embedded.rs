@@ -139,7 +139,7 @@ fn object_meta(given: &Value, path: &Path) -> Vec<FieldError> {
         .get("name")
         .and_then(Value::as_str)
         .is_some_and(|name| !name.is_empty());
-    let mut errors = metadata::validate(&object, None, NameRule::Segment);
+    let mut errors = metadata::validate_any(&object, None, NameRule::Segment);
     errors.retain(|error| named || error.path.as_str() != "metadata.name");
     for error in &mut errors {
         let rest = error.path.as_str().strip_prefix("metadata").unwrap_or_default();

@@ -92,6 +92,19 @@ const ROWS: &[(&str, &[Row])] = &[
                 class.get("globalDefault").cloned().unwrap_or(json!(false))
             }),
             ("Age", Always, created),
+            ("PreemptionPolicy", Always, |class, _| text(class, "/preemptionPolicy")),
+        ],
+    ),
+    (
+        "ResourceQuota",
+        &[
+            ("Request", Always, |quota, _| {
+                limits(quota, |name| !name.starts_with("limits."))
+            }),
+            ("Limit", Always, |quota, _| {
+                limits(quota, |name| name.starts_with("limits."))
+            }),
+            ("Age", Always, created),
         ],
     ),
 ];
@@ -141,6 +154,19 @@ fn entries(object: &Value, fields: &[&str]) -> Value {
         _ => 0,
     };
     json!(fields.iter().map(count).sum::<usize>())
+}
+
+/// What of some of a quota's limits is used, as `name: used/hard`.
+fn limits(quota: &Value, of_this: fn(&str) -> bool) -> Value {
+    let of = |field: &str, name: &str| match &quota["status"][field][name] {
+        Value::String(text) => text.clone(),
+        _ => "0".to_owned(),
+    };
+    let hard = quota["status"]["hard"].as_object().into_iter().flatten();
+    let told = hard
+        .filter(|(name, _)| of_this(name))
+        .map(|(name, _)| format!("{name}: {}/{}", of("used", name), of("hard", name)));
+    Value::String(told.collect::<Vec<_>>().join(", "))
 }
 
 fn node_status(node: &Value, _: Timestamp) -> Value {

@@ -5,6 +5,8 @@
 
 mod access;
 mod crud;
+mod deletion;
+mod events;
 mod explain;
 mod harness;
 mod hook;
@@ -14,6 +16,7 @@ mod kubectl_auth;
 mod manners;
 mod openapi;
 mod policies;
+mod quota;
 mod rbac;
 mod tokens;
 mod watch;

@@ -40,16 +40,31 @@ impl Node {
         self.finalizers.iter().any(|own| own == name)
     }
 
-    /// Whether this node's deletion in the foreground waits for `dependent`.
+    /// Whether it waits for its dependents to go first.
+    pub(super) fn waits(&self) -> bool {
+        self.deleting && self.has_finalizer(FOREGROUND)
+    }
+
+    /// Whether an owner reference of `dependent` can mean this node: same kind and name, and the same namespace or none.
+    pub(super) fn is_meant(&self, reference: &OwnerReference, dependent: &Self) -> bool {
+        let group = reference.api_version.split_once('/').map_or("", |(group, _)| group);
+        self.uid == reference.uid
+            && self.api.group == group
+            && self.api.kind == reference.kind
+            && self.key.name == reference.name
+            && (self.key.namespace.is_empty() || self.key.namespace == dependent.key.namespace)
+    }
+
+    /// Whether this node's deletion in the foreground waits for `dependent`: what could never belong to it holds nothing.
     pub(super) fn is_blocked_by(&self, dependent: &Self) -> bool {
         dependent
             .owners
             .iter()
-            .any(|owner| owner.uid == self.uid && owner.block_owner_deletion == Some(true))
+            .any(|owner| owner.block_owner_deletion == Some(true) && self.is_meant(owner, dependent))
     }
 }
 
-/// All of it.
+/// All of it. It holds metadata alone: about as much memory as the names, uids and references are long.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     nodes: HashMap<String, Node>,
@@ -101,6 +116,13 @@ impl Graph {
         look
     }
 
+    /// The uids of all objects of a kind.
+    pub(super) fn of_kind(&self, group: &str, kind: &str) -> Vec<String> {
+        let nodes = self.nodes.values();
+        let of_kind = nodes.filter(|node| node.api.group == group && node.api.kind == kind);
+        of_kind.map(|node| node.uid.clone()).collect()
+    }
+
     pub(super) fn get(&self, uid: &str) -> Option<&Node> {
         self.nodes.get(uid)
     }
@@ -111,6 +133,27 @@ impl Graph {
             .into_iter()
             .flatten()
             .filter_map(|uid| self.nodes.get(uid))
+    }
+
+    /// Whether a node that is deleted in the foreground has something to wait for. When all that it waits for waits too,
+    /// and for it among others, it would be for ever: then it has not.
+    pub(super) fn is_held(&self, node: &Node) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![node.uid.as_str()];
+        let (mut held, mut circle) = (false, false);
+        while let Some(waiting) = next.pop().and_then(|uid| self.nodes.get(uid)) {
+            for dependent in self.dependents(&waiting.uid).filter(|of| waiting.is_blocked_by(of)) {
+                if dependent.uid == node.uid {
+                    circle = true;
+                } else if !dependent.waits() {
+                    return true;
+                } else if seen.insert(dependent.uid.as_str()) {
+                    held = true;
+                    next.push(&dependent.uid);
+                }
+            }
+        }
+        held && !circle
     }
 
     fn dependents_of(&self, uid: &str) -> Vec<String> {

@@ -8,28 +8,33 @@
 mod graph;
 mod plan;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt, pin_mut};
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::events::EventType;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet};
 
-use self::graph::{FOREGROUND, Graph, Node, ORPHAN};
+use self::graph::{Graph, Node, ORPHAN};
 use self::plan::{Owner, Plan, Policy};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Resource};
 use crate::runtime::{ApiError, Change, Key, Next, Queue};
 use crate::world::World;
 
-/// How often it is asked what the server serves.
+/// How often it is asked what the server serves, when nothing hints at a change.
 const REFRESH: Duration = Duration::from_secs(60);
+/// How long after a change of a definition, and again: it takes the server a moment to serve what it says.
+const SETTLE: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(600)];
 
 /// Kinds that come from caches, and kinds that own nothing and are many.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -46,28 +51,53 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("coordination.k8s.io", "Lease"),
 ];
 
+/// Who is told that there is one object more or less of a kind in a namespace.
+pub type Told = Box<dyn Fn(&ApiResource, &str) + Send + Sync>;
+
 /// The controller.
-#[derive(Debug)]
 pub struct Controller {
     world: Arc<World>,
     catalog: Arc<Catalog>,
     graph: Mutex<Graph>,
     queue: Arc<Queue>,
+    /// Ticks when a definition of kinds changes.
+    definitions: Notify,
+    told: Told,
+}
+
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller").finish_non_exhaustive()
+    }
+}
+
+/// Whether there is something new to be known of an owner.
+enum Known {
+    /// This.
+    State(Owner),
+    /// The reference can never be valid: the object is left alone for good.
+    Invalid,
 }
 
 impl Controller {
-    /// A collector over `world`. What is to be looked at goes into `queue`, by uid.
-    pub fn new(world: Arc<World>, catalog: Arc<Catalog>, queue: Arc<Queue>) -> Self {
+    /// A collector over `world`. What is to be looked at goes into `queue`, by uid; `told` hears of objects that come and
+    /// go.
+    pub fn new(world: Arc<World>, catalog: Arc<Catalog>, queue: Arc<Queue>, told: Told) -> Self {
         Self {
             world,
             catalog,
             graph: Mutex::default(),
             queue,
+            definitions: Notify::new(),
+            told,
         }
     }
 
     /// Takes in that an object of a cached kind changed.
     pub fn changed<K: kube::Resource<DynamicType = ()>>(&self, change: &Change<'_, K>) {
+        if change.old.is_none() || change.new.is_none() {
+            (self.told)(&ApiResource::erase::<K>(&()), &change.key.namespace);
+        }
         let look = match (change.old, change.new) {
             (old, Some(new)) => {
                 let mut look = Vec::new();
@@ -93,29 +123,62 @@ impl Controller {
         self.look_at(look);
     }
 
-    /// Watches what has no cache, and whatever is served later. Ends only by being dropped.
+    /// Watches what has no cache, whatever is served later, and for as long as it is served. Ends only by being dropped.
     pub async fn watch(self: Arc<Self>) {
-        let mut known: HashSet<(String, String)> = HashSet::new();
+        let mut known: HashMap<(String, String), (ApiResource, AbortHandle)> = HashMap::new();
         let mut watches = JoinSet::new();
         loop {
             match self.catalog.refresh(self.world.client.clone()).await {
-                Ok(resources) => {
-                    for resource in resources
-                        .iter()
-                        .filter(|resource| resource.is_watchable() && resource.is_deletable())
-                    {
-                        let name = (resource.api.group.clone(), resource.api.kind.clone());
-                        let elsewhere = ELSEWHERE
-                            .iter()
-                            .any(|(group, kind)| (*group, *kind) == (name.0.as_str(), name.1.as_str()));
-                        if !elsewhere && known.insert(name) {
-                            watches.spawn(Arc::clone(&self).watch_one(resource.api.clone()));
+                Ok(resources) => self.follow(&resources, &mut known, &mut watches),
+                Err(error) => tracing::warn!(%error, "cannot ask what the server serves"),
+            }
+            // Watches that were ended are not kept.
+            while watches.try_join_next().is_some() {}
+            tokio::select! {
+                () = tokio::time::sleep(REFRESH) => {}
+                () = self.definitions.notified() => {
+                    for pause in SETTLE {
+                        tokio::time::sleep(pause).await;
+                        if let Ok(resources) = self.catalog.refresh(self.world.client.clone()).await {
+                            self.follow(&resources, &mut known, &mut watches);
                         }
                     }
                 }
-                Err(error) => tracing::warn!(%error, "cannot ask what the server serves"),
             }
-            tokio::time::sleep(REFRESH).await;
+        }
+    }
+
+    /// Watches what is new, and forgets what is not served any more.
+    fn follow(
+        self: &Arc<Self>,
+        resources: &[Resource],
+        known: &mut HashMap<(String, String), (ApiResource, AbortHandle)>,
+        watches: &mut JoinSet<()>,
+    ) {
+        let mut served = HashMap::new();
+        for resource in resources.iter().filter(|r| r.is_watchable() && r.is_deletable()) {
+            let name = (resource.api.group.clone(), resource.api.kind.clone());
+            let elsewhere = ELSEWHERE
+                .iter()
+                .any(|(group, kind)| (*group, *kind) == (name.0.as_str(), name.1.as_str()));
+            if !elsewhere {
+                served.insert(name, &resource.api);
+            }
+        }
+        known.retain(|name, (api, watch)| {
+            let kept = served.get(name).is_some_and(|now| *now == api);
+            if !kept {
+                watch.abort();
+                let gone = self.lock().of_kind(&name.0, &name.1);
+                gone.iter().for_each(|uid| self.remove(uid));
+            }
+            kept
+        });
+        for (name, api) in served {
+            known.entry(name).or_insert_with(|| {
+                let watch = watches.spawn(Arc::clone(self).watch_one(api.clone()));
+                (api.clone(), watch)
+            });
         }
     }
 
@@ -152,15 +215,36 @@ impl Controller {
     }
 
     fn put(&self, resource: &ApiResource, object: &PartialObjectMeta<DynamicObject>) {
+        self.hint(resource);
         if let Some(node) = Node::of(resource.clone(), &object.metadata) {
-            let look = self.lock().put(node);
+            let (new, look) = {
+                let mut graph = self.lock();
+                (graph.get(&node.uid).is_none(), graph.put(node))
+            };
+            if new {
+                (self.told)(resource, object.metadata.namespace.as_deref().unwrap_or(""));
+            }
             self.look_at(look);
         }
     }
 
     fn remove(&self, uid: &str) {
-        let look = self.lock().remove(uid);
+        let (gone, look) = {
+            let mut graph = self.lock();
+            (graph.get(uid).cloned(), graph.remove(uid))
+        };
+        if let Some(gone) = gone {
+            self.hint(&gone.api);
+            (self.told)(&gone.api, &gone.key.namespace);
+        }
         self.look_at(look);
+    }
+
+    /// A definition that changed: there may be other kinds now.
+    fn hint(&self, resource: &ApiResource) {
+        if resource.group == "apiextensions.k8s.io" {
+            self.definitions.notify_one();
+        }
     }
 
     fn look_at(&self, uids: Vec<String>) {
@@ -176,16 +260,17 @@ impl Controller {
         let Some(node) = self.lock().get(&uid).cloned() else {
             return Ok(Next::OnChange);
         };
-        let mut owners = Vec::new();
-        if !node.deleting {
-            for reference in &node.owners {
-                owners.push((reference.uid.clone(), self.owner(&node, reference).await?));
-            }
-        }
+        let Some(owners) = self.owners(&node).await? else {
+            return Ok(Next::OnChange);
+        };
         let plan = plan::plan(&node, &self.lock(), &owners);
         match plan {
-            Plan::Nothing => return Ok(Next::OnChange),
+            Plan::Nothing => {}
             Plan::Delete(policy) => self.delete(&node, policy).await?,
+            Plan::Unblock => {
+                self.unblock(&node).await?;
+                self.delete(&node, Policy::Foreground).await?;
+            }
             Plan::Strip(gone) => self.strip(&node, &gone).await?,
             Plan::Orphan(dependents) => {
                 for dependent in dependents {
@@ -201,16 +286,43 @@ impl Controller {
         Ok(Next::OnChange)
     }
 
-    async fn owner(&self, node: &Node, reference: &OwnerReference) -> Result<Owner, ApiError> {
-        if let Some(owner) = self.lock().get(&reference.uid) {
-            let waits = owner.deleting && owner.has_finalizer(FOREGROUND) && owner.is_blocked_by(node);
-            return Ok(if waits { Owner::Waiting } else { Owner::Solid });
+    /// What is known of an object's owners; none when one of them can never be.
+    async fn owners(&self, node: &Node) -> Result<Option<Vec<(String, Owner)>>, ApiError> {
+        let mut owners = Vec::new();
+        if node.deleting {
+            return Ok(Some(owners));
+        }
+        for reference in &node.owners {
+            match self.owner(node, reference).await? {
+                Known::State(owner) => owners.push((reference.uid.clone(), owner)),
+                Known::Invalid => return Ok(None),
+            }
+        }
+        Ok(Some(owners))
+    }
+
+    /// What is known of an owner. That it is not in memory is no proof: then the server is asked.
+    async fn owner(&self, node: &Node, reference: &OwnerReference) -> Result<Known, ApiError> {
+        let state = |waits: bool| Known::State(if waits { Owner::Waiting } else { Owner::Solid });
+        let elsewhere = {
+            let graph = self.lock();
+            match graph.get(&reference.uid) {
+                Some(owner) if owner.is_meant(reference, node) => return Ok(state(owner.waits())),
+                Some(owner) => !owner.key.namespace.is_empty() && owner.key.namespace != node.key.namespace,
+                None => false,
+            }
+        };
+        if elsewhere {
+            self.warn(node, reference).await;
         }
         let Some(resource) = self.catalog.find(&reference.api_version, &reference.kind) else {
-            return Ok(Owner::Unknown);
+            return Ok(Known::State(Owner::Unknown));
         };
         if resource.namespaced && node.key.namespace.is_empty() {
-            return Ok(Owner::Unknown);
+            if !elsewhere {
+                self.warn(node, reference).await;
+            }
+            return Ok(Known::Invalid);
         }
         let namespace = if resource.namespaced {
             node.key.namespace.as_str()
@@ -222,29 +334,87 @@ impl Controller {
             .get_metadata_opt(&key.name)
             .await;
         let found = found.map_err(|source| error("get", &resource.api, &key, source))?;
-        let there = found.is_some_and(|found| found.uid().as_ref() == Some(&reference.uid));
-        Ok(if there { Owner::Solid } else { Owner::Absent })
+        let there = found.filter(|found| found.uid().as_ref() == Some(&reference.uid));
+        let owner = there.and_then(|found| Node::of(resource.api.clone(), &found.metadata));
+        Ok(owner.map_or(Known::State(Owner::Absent), |owner| state(owner.waits())))
     }
 
+    /// Tells people that an owner reference names what is not there.
+    async fn warn(&self, node: &Node, reference: &OwnerReference) {
+        let about = ObjectReference {
+            api_version: Some(node.api.api_version.clone()),
+            kind: Some(node.api.kind.clone()),
+            name: Some(node.key.name.clone()),
+            namespace: Some(node.key.namespace.clone()).filter(|namespace| !namespace.is_empty()),
+            uid: Some(node.uid.clone()),
+            ..ObjectReference::default()
+        };
+        let OwnerReference {
+            api_version,
+            kind,
+            name,
+            uid,
+            ..
+        } = reference;
+        let namespace = &node.key.namespace;
+        let note = format!(
+            "ownerRef [{api_version}/{kind}, namespace: {namespace}, name: {name}, uid: {uid}] does not exist in namespace {namespace:?}"
+        );
+        let event = kube::runtime::events::Event {
+            type_: EventType::Warning,
+            reason: "OwnerRefInvalidNamespace".to_owned(),
+            note: Some(note),
+            action: "CollectGarbage".to_owned(),
+            secondary: None,
+        };
+        self.world.tell_about(&about, event).await;
+    }
+
+    /// Lets an object's owners go without it.
+    async fn unblock(&self, node: &Node) -> Result<(), ApiError> {
+        self.change(node, |object| {
+            let mut owners = object.metadata.owner_references.clone().unwrap_or_default();
+            let blocking = |owner: &&mut OwnerReference| owner.block_owner_deletion == Some(true);
+            let changed = owners.iter_mut().filter(blocking).map(|owner| {
+                owner.block_owner_deletion = Some(false);
+            });
+            (changed.count() > 0).then(|| json!({ "ownerReferences": owners }))
+        })
+        .await
+    }
+
+    /// Deletes an object, if it still has the owners and finalizers for which that was decided.
     async fn delete(&self, node: &Node, policy: Policy) -> Result<(), ApiError> {
+        let api = api(self.world.client.clone(), &node.api, &node.key);
+        let found = api.get_metadata_opt(&node.key.name).await;
+        let found = found.map_err(|source| error("get", &node.api, &node.key, source))?;
+        let Some(found) = found.filter(|found| found.uid().as_ref() == Some(&node.uid)) else {
+            return Ok(());
+        };
+        let now = Node::of(node.api.clone(), &found.metadata);
+        let owners = |node: &Node| node.owners.iter().map(|owner| owner.uid.clone()).collect::<Vec<_>>();
+        let same = |now: &Node| owners(now) == owners(node) && now.finalizers == node.finalizers;
+        if !now.as_ref().is_some_and(same) {
+            // What is known is old; what is new comes through the watch, or is taken in here.
+            let look = now.map(|now| self.lock().put(now)).unwrap_or_default();
+            self.look_at(look);
+            return Ok(());
+        }
         let propagation_policy = Some(match policy {
             Policy::Background => PropagationPolicy::Background,
             Policy::Foreground => PropagationPolicy::Foreground,
             Policy::Orphan => PropagationPolicy::Orphan,
         });
-        let preconditions = Some(Preconditions {
-            uid: Some(node.uid.clone()),
-            resource_version: None,
-        });
         let params = DeleteParams {
             propagation_policy,
-            preconditions,
+            preconditions: Some(Preconditions {
+                uid: Some(node.uid.clone()),
+                resource_version: found.resource_version(),
+            }),
             ..DeleteParams::default()
         };
         tracing::debug!(kind = node.api.kind, key = %node.key, "its owners are gone: deleting it");
-        let deleted = api(self.world.client.clone(), &node.api, &node.key)
-            .delete(&node.key.name, &params)
-            .await;
+        let deleted = api.delete(&node.key.name, &params).await;
         forgive(
             deleted
                 .map(|_| ())

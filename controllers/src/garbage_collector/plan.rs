@@ -8,7 +8,7 @@ use super::graph::{FOREGROUND, Graph, Node, ORPHAN};
 pub(super) enum Owner {
     /// It is there.
     Solid,
-    /// It is being deleted, and waits for this dependent to go first.
+    /// It is being deleted, and waits for its dependents to go first.
     Waiting,
     /// The server says that there is no such object, or another one of that name.
     Absent,
@@ -34,6 +34,8 @@ pub(super) enum Plan {
     Nothing,
     /// Delete it.
     Delete(Policy),
+    /// It is part of a circle that waits for itself: let its owners go without it, then delete it.
+    Unblock,
     /// Take these owners out of its references: they are gone, others are not.
     Strip(Vec<String>),
     /// Take it out of these dependents' references, then drop its finalizer.
@@ -53,14 +55,11 @@ pub(super) fn plan(node: &Node, graph: &Graph, owners: &[(String, Owner)]) -> Pl
                     .collect(),
             );
         }
-        if node.has_finalizer(FOREGROUND)
-            && !graph
-                .dependents(&node.uid)
-                .any(|dependent| node.is_blocked_by(dependent))
-        {
-            return Plan::Release(FOREGROUND);
-        }
-        return Plan::Nothing;
+        return if node.has_finalizer(FOREGROUND) && !graph.is_held(node) {
+            Plan::Release(FOREGROUND)
+        } else {
+            Plan::Nothing
+        };
     }
     if owners.is_empty() {
         return Plan::Nothing;
@@ -81,7 +80,12 @@ pub(super) fn plan(node: &Node, graph: &Graph, owners: &[(String, Owner)]) -> Pl
         };
     }
     if with(Owner::Waiting).next().is_some() && graph.dependents(&node.uid).next().is_some() {
-        return Plan::Delete(Policy::Foreground);
+        let circle = graph.dependents(&node.uid).any(Node::waits);
+        return if circle {
+            Plan::Unblock
+        } else {
+            Plan::Delete(Policy::Foreground)
+        };
     }
     Plan::Delete(if node.has_finalizer(ORPHAN) {
         Policy::Orphan
@@ -93,6 +97,9 @@ pub(super) fn plan(node: &Node, graph: &Graph, owners: &[(String, Owner)]) -> Pl
 }
 
 #[cfg(test)]
+mod worlds;
+
+#[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
     use kube::core::ApiResource;
@@ -102,6 +109,9 @@ mod tests {
 
     fn node(uid: &str, owners: &[&str]) -> Node {
         let owner = |uid: &&str| OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            name: (*uid).to_owned(),
             uid: (*uid).to_owned(),
             block_owner_deletion: Some(true),
             ..OwnerReference::default()
@@ -143,6 +153,41 @@ mod tests {
         assert_eq!(look, ["x"]);
         assert_eq!(plan(&owner, &graph, &[]), Plan::Nothing);
         assert_eq!(graph.remove("x"), ["a"], "the owner is looked at again");
+        assert_eq!(plan(&owner, &graph, &[]), Plan::Release(FOREGROUND));
+    }
+
+    #[test]
+    fn an_owner_elsewhere_or_of_another_name_is_not_meant() {
+        let owner = node("a", &[]);
+        let reference = |kind: &str, name: &str| OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            uid: "a".to_owned(),
+            ..OwnerReference::default()
+        };
+        let dependent = node("x", &["a"]);
+        assert!(owner.is_meant(&reference("ConfigMap", "a"), &dependent));
+        assert!(!owner.is_meant(&reference("ConfigMap", "b"), &dependent));
+        assert!(!owner.is_meant(&reference("Secret", "a"), &dependent));
+        let mut elsewhere = dependent.clone();
+        elsewhere.key.namespace = "other".to_owned();
+        assert!(!owner.is_meant(&reference("ConfigMap", "a"), &elsewhere));
+        let mut cluster = owner.clone();
+        cluster.key.namespace = String::new();
+        assert!(cluster.is_meant(&reference("ConfigMap", "a"), &elsewhere));
+    }
+
+    #[test]
+    fn what_is_elsewhere_holds_no_owner_back() {
+        let mut graph = Graph::default();
+        let mut owner = node("a", &[]);
+        owner.deleting = true;
+        owner.finalizers = vec![FOREGROUND.to_owned()];
+        graph.put(owner.clone());
+        let mut far = node("x", &["a"]);
+        far.key.namespace = String::new();
+        graph.put(far);
         assert_eq!(plan(&owner, &graph, &[]), Plan::Release(FOREGROUND));
     }
 

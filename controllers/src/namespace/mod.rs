@@ -1,16 +1,22 @@
 //! The namespace controller: empties a namespace that is being deleted, says what still keeps it, and lets it go when
-//! nothing is left.
+//! nothing is left (`k8s.io/kubernetes/pkg/controller/namespace/deletion`).
+//!
+//! What runs goes first: the next resource is not touched while a Job is left, since a Job may need its Secrets and
+//! ConfigMaps to end well. Everything that is in the way is a condition of the namespace, and it is looked at again until it
+//! is not.
 
+mod conditions;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition, NamespaceStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::Api;
-use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, PostParams, PropagationPolicy};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, ListParams, PostParams, Preconditions, PropagationPolicy};
+use kube::{Api, ResourceExt};
 
+use self::conditions::Findings;
 use crate::catalog::{Catalog, Resource};
 use crate::garbage_collector;
 use crate::runtime::{ApiError, Key, Next};
@@ -20,8 +26,8 @@ use crate::world::World;
 const FINALIZER: &str = "kubernetes";
 /// How long to wait before looking again at what is still there.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How many objects are counted when it is said what is left.
-const COUNTED: u32 = 500;
+/// How many objects are read at a time when it is said what is left.
+const PAGE: u32 = 500;
 
 /// The controller.
 #[derive(Debug)]
@@ -31,10 +37,12 @@ pub struct Controller {
 }
 
 /// What is still there of a resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Left {
-    name: String,
+    /// How many objects.
     count: usize,
-    finalizers: Vec<String>,
+    /// How many of them each finalizer holds.
+    finalizers: BTreeMap<String, usize>,
 }
 
 impl Controller {
@@ -51,40 +59,58 @@ impl Controller {
         let Some(namespace) = self.world.namespaces.get(&key) else {
             return Ok(Next::OnChange);
         };
-        let finalizers = namespace
-            .spec
-            .clone()
-            .unwrap_or_default()
-            .finalizers
-            .unwrap_or_default();
-        if namespace.metadata.deletion_timestamp.is_none() || !finalizers.iter().any(|own| own == FINALIZER) {
+        if namespace.metadata.deletion_timestamp.is_none() {
             return Ok(Next::OnChange);
         }
-        let client = self.world.client.clone();
-        let error = |source: Box<kube::Error>| ApiError::Request {
-            verb: "discover what is in",
-            kind: "Namespace".to_owned(),
-            key: key.clone(),
-            source,
-        };
-        let resources = self.catalog.refresh(client).await.map_err(error)?;
-        let mut left = Vec::new();
-        for resource in resources
-            .iter()
-            .filter(|resource| resource.namespaced && resource.is_deletable())
-        {
-            left.extend(self.empty(&key, resource).await?);
+        let spec = namespace.spec.clone().unwrap_or_default();
+        let finalizers = spec.finalizers.unwrap_or_default();
+        if !finalizers.iter().any(|own| own == FINALIZER) {
+            if finalizers.is_empty() {
+                self.delete(&namespace).await?;
+            }
+            return Ok(Next::OnChange);
         }
-        if left.is_empty() {
+        let findings = self.empty(&key).await;
+        if findings.is_clean() {
+            // Once more from the server: a finalizer that somebody put there meanwhile stays.
             self.finalize(&namespace, finalizers).await?;
             return Ok(Next::OnChange);
         }
-        self.say(&namespace, &left).await?;
+        let old = namespace.status.clone().unwrap_or_default();
+        let mut new = old.clone();
+        findings.tell(new.conditions.get_or_insert_default(), Timestamp::now());
+        self.world.namespaces.patch_status(&namespace, &old, &new).await?;
         Ok(Next::After(PAUSE))
     }
 
-    /// Deletes all objects of a resource. `Some`: what is still there.
-    async fn empty(&self, key: &Key, resource: &Resource) -> Result<Option<Left>, ApiError> {
+    /// Deletes everything that is in a namespace, what runs first.
+    async fn empty(&self, key: &Key) -> Findings {
+        let mut findings = Findings::default();
+        let resources = match self.catalog.refresh(self.world.client.clone()).await {
+            Ok(resources) => resources,
+            Err(error) => {
+                findings.undiscovered = Some(error.to_string());
+                return findings;
+            }
+        };
+        let inside = |resource: &&Resource| resource.namespaced && resource.is_deletable();
+        let (first, then): (Vec<_>, Vec<_>) = resources.iter().filter(inside).partition(|resource| runs(resource));
+        for group in [first, then] {
+            for resource in group {
+                match self.empty_of(key, resource).await {
+                    Ok(left) => findings.left(&resource.api.plural, &resource.api.group, left),
+                    Err(error) => findings.failures.push(words(&error)),
+                }
+            }
+            if !findings.is_clean() {
+                break;
+            }
+        }
+        findings
+    }
+
+    /// Deletes all objects of a resource, and looks what is still there.
+    async fn empty_of(&self, key: &Key, resource: &Resource) -> Result<Left, ApiError> {
         let inside = Key::new(key.name.clone(), "");
         let api = garbage_collector::api(self.world.client.clone(), &resource.api, &inside);
         let error = |verb: &'static str| {
@@ -97,101 +123,94 @@ impl Controller {
                 source: Box::new(source),
             }
         };
-        let list = ListParams::default().limit(COUNTED);
-        let found = api.list_metadata(&list).await.map_err(error("list"))?;
-        if found.items.is_empty() {
-            return Ok(None);
+        let one = ListParams::default().limit(1);
+        if forgiven(api.list_metadata(&one).await.map_err(error("list")))?.is_none_or(|found| found.items.is_empty()) {
+            return Ok(Left::default());
         }
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };
         if resource.has_delete_collection() {
-            api.delete_collection(&params, &ListParams::default())
-                .await
-                .map_err(error("delete all"))?;
-        } else {
+            let all = ListParams::default();
+            forgiven(api.delete_collection(&params, &all).await.map_err(error("delete all")))?;
+        }
+        let mut left = Left::default();
+        let mut page = ListParams::default().limit(PAGE);
+        while let Some(found) = forgiven(api.list_metadata(&page).await.map_err(error("list")))? {
             for object in &found.items {
-                match api.delete(&object.name_any(), &params).await.map_err(error("delete")) {
-                    Err(error) if !error.is_not_found() => return Err(error),
-                    _ => {}
+                let gone = !resource.has_delete_collection()
+                    && forgiven(api.delete(&object.name_any(), &params).await.map_err(error("delete")))?
+                        .is_none_or(|answer| answer.is_right());
+                if !gone {
+                    left.count += 1;
+                    for finalizer in object.finalizers() {
+                        *left.finalizers.entry(finalizer.clone()).or_default() += 1;
+                    }
                 }
             }
+            match found.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page.continue_token = Some(token),
+                None => break,
+            }
         }
-        let after = api.list_metadata(&list).await.map_err(error("list"))?;
-        let finalizers = after
-            .items
-            .iter()
-            .flat_map(|object| object.finalizers().to_vec())
-            .collect();
-        let left = Left {
-            name: resource.api.plural.clone(),
-            count: after.items.len(),
-            finalizers,
-        };
-        Ok((left.count > 0).then_some(left))
+        Ok(left)
     }
 
     async fn finalize(&self, namespace: &Namespace, finalizers: Vec<String>) -> Result<(), ApiError> {
         let mut done = namespace.clone();
         let left = finalizers.into_iter().filter(|own| own != FINALIZER).collect();
         done.spec.get_or_insert_default().finalizers = Some(left);
-        let key = Key::of(namespace);
-        let api: Api<Namespace> = Api::all(self.world.client.clone());
-        let finalized = api
-            .replace_subresource("finalize", &key.name, &PostParams::default(), &done)
-            .await;
-        let finalized = finalized.map_err(|source| ApiError::Request {
-            verb: "finalize",
-            kind: "Namespace".to_owned(),
-            key,
-            source: Box::new(source),
-        });
-        match finalized {
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => Ok(()),
-        }
+        let name = namespace.name_any();
+        let (api, params) = (self.api(), PostParams::default());
+        let finalized = api.replace_subresource("finalize", &name, &params, &done).await;
+        forgiven(finalized.map_err(|source| refused("finalize", namespace, source))).map(|_| ())
     }
 
-    /// Says what still keeps the namespace, when that has changed.
-    async fn say(&self, namespace: &Namespace, left: &[Left]) -> Result<(), ApiError> {
-        let resources: Vec<_> = left
-            .iter()
-            .map(|left| format!("{} {}", left.count, left.name))
-            .collect();
-        let mut finalizers: Vec<_> = left.iter().flat_map(|left| left.finalizers.clone()).collect();
-        finalizers.sort();
-        finalizers.dedup();
-        let old = namespace.status.clone().unwrap_or_default();
-        let mut new = old.clone();
-        set(
-            &mut new,
-            "NamespaceContentRemaining",
-            "SomeResourcesRemain",
-            format!("still there: {}", resources.join(", ")),
-        );
-        if !finalizers.is_empty() {
-            set(
-                &mut new,
-                "NamespaceFinalizersRemaining",
-                "SomeFinalizersRemain",
-                format!("kept by finalizers: {}", finalizers.join(", ")),
-            );
-        }
-        self.world.namespaces.patch_status(namespace, &old, &new).await
+    /// Lets a namespace go that nothing holds any more, but that is still there.
+    async fn delete(&self, namespace: &Namespace) -> Result<(), ApiError> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: namespace.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let deleted = self.api().delete(&namespace.name_any(), &params).await;
+        forgiven(deleted.map_err(|source| refused("delete", namespace, source))).map(|_| ())
+    }
+
+    fn api(&self) -> Api<Namespace> {
+        Api::all(self.world.client.clone())
     }
 }
 
-fn set(status: &mut NamespaceStatus, kind: &str, reason: &str, message: String) {
-    let conditions = status.conditions.get_or_insert_default();
-    match conditions.iter_mut().find(|condition| condition.type_ == kind) {
-        Some(condition) => condition.message = Some(message),
-        None => conditions.push(NamespaceCondition {
-            type_: kind.to_owned(),
-            status: "True".to_owned(),
-            reason: Some(reason.to_owned()),
-            message: Some(message),
-            last_transition_time: Some(Time(Timestamp::now())),
-        }),
+/// Whether objects of a resource are at work, and not only there.
+fn runs(resource: &Resource) -> bool {
+    resource.api.group == breakbulk_schemas::GROUP && matches!(resource.api.plural.as_str(), "jobs" | "pipelineruns")
+}
+
+fn refused(verb: &'static str, namespace: &Namespace, source: kube::Error) -> ApiError {
+    ApiError::Request {
+        verb,
+        kind: "Namespace".to_owned(),
+        key: Key::of(namespace),
+        source: Box::new(source),
+    }
+}
+
+/// What is gone already, a kind as well as an object, is as good.
+fn forgiven<T>(result: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn words(error: &ApiError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }

@@ -140,6 +140,7 @@ namespaced!(
     breakbulk_schemas::GitRepository,
     breakbulk_schemas::GitEvent,
     breakbulk_schemas::ConcurrencyGroup,
+    k8s_openapi::api::core::v1::ResourceQuota,
     k8s_openapi::api::core::v1::Secret,
     k8s_openapi::api::core::v1::ServiceAccount,
     k8s_openapi::api::core::v1::ConfigMap,

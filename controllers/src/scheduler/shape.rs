@@ -4,15 +4,11 @@
 use std::collections::BTreeMap;
 
 use breakbulk_schemas::job::JobSpec;
+use breakbulk_schemas::quota::{DEFAULT_CPU, DEFAULT_MEMORY};
 use breakbulk_schemas::{Scalar, quantity};
 use k8s_openapi::api::core::v1::{Taint, Toleration};
 
 use super::node::Amount;
-
-/// What a job takes that says nothing: a tenth of a processor.
-const DEFAULT_CPU: u64 = 100;
-/// And 64 MiB.
-const DEFAULT_MEMORY: u64 = 64 << 20;
 
 /// What decides where a job can go.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -17,7 +17,7 @@ use super::conversion::{Conversion, Native};
 use super::resource::{
     Accepting, Body, Field, Generation, NameRule, Resource, Rules, Selectable, Storage, Subresource,
 };
-use super::{events, object};
+use super::{events, object, rules};
 use crate::cacher::StorageCache;
 use crate::managed::{MergeRules, Source};
 use crate::table::Columns;
@@ -51,6 +51,9 @@ struct Row {
     rules: Rules,
     generation: Generation,
 }
+
+/// Namespaces are not deleted by the dozen.
+const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 
 /// What can be done with a view.
 const READ_VERBS: &[&str] = &["get", "list", "watch"];
@@ -116,16 +119,27 @@ fn api_version(row: &Row) -> String {
 }
 
 fn storage(row: &Row) -> Arc<Storage> {
-    let path = |field: &&str| Field::path(field);
+    let one = |label: &&str| field(row.kind, label);
+    // Kept beside an Event for whoever lets old ones go: no selector names it.
+    let seen = (row.kind == "Event").then_some(Field::Computed(events::seen));
     Arc::new(Storage {
         prefix: format!("{}{}/", super::PREFIX, row.plural),
         header: object::header(&api_version(row), row.kind),
         api_version: api_version(row),
-        fields: row.fields.iter().map(path).collect(),
+        fields: row.fields.iter().map(one).chain(seen).collect(),
         schema: None,
         raw_schema: String::new(),
         cache: StorageCache::new(),
     })
+}
+
+/// A field that a selector may name: mostly what stands at the path that it is called by.
+fn field(kind: &str, label: &str) -> Field {
+    match (kind, label) {
+        ("Event", "source") => Field::Computed(events::source),
+        ("Node", "spec.unschedulable") => Field::Computed(|node| (node["spec"]["unschedulable"] == true).to_string()),
+        _ => Field::path(label),
+    }
 }
 
 fn selectable(labels: &[&str]) -> Vec<Selectable> {
@@ -140,6 +154,7 @@ fn selectable(labels: &[&str]) -> Vec<Selectable> {
 fn second_events(resource: Resource) -> Resource {
     Resource {
         selectable: selectable(&events::NEW_FIELDS),
+        rules: rules::NEW_EVENT,
         conversion: Some(Conversion::Native(Native {
             to_storage: events::to_core,
             from_storage: events::from_core,
@@ -174,7 +189,11 @@ fn resource(row: &Row, storage: Arc<Storage>) -> Resource {
         categories: row.categories.iter().map(|s| (*s).to_owned()).collect(),
         namespaced: row.namespaced,
         subresources: row.subresources.to_vec(),
-        verbs: ALL_VERBS,
+        verbs: if row.kind == "Namespace" {
+            NAMESPACE_VERBS
+        } else {
+            ALL_VERBS
+        },
         storage,
         selectable: selectable(row.fields),
         names: row.names,

@@ -51,6 +51,7 @@ fn core_group() -> Vec<Row> {
         },
         Row {
             fields: &events::FIELDS,
+            rules: rules::EVENT,
             ..inside(("Event", "events", &["ev"]), through::<Event>)
         },
         inside(
@@ -59,6 +60,7 @@ fn core_group() -> Vec<Row> {
         ),
         Row {
             subresources: STATUS,
+            rules: rules::QUOTA,
             ..inside(
                 ("ResourceQuota", "resourcequotas", &["quota"]),
                 through::<ResourceQuota>,
@@ -81,8 +83,14 @@ fn other_groups() -> Vec<Row> {
     let ruled = |validate, prepare| Rules { validate, prepare };
     let priority: Names = ("PriorityClass", "priorityclasses", &["pc"]);
     vec![
-        plain("coordination.k8s.io", ("Lease", "leases", &[]), true, through::<Lease>),
-        plain("scheduling.k8s.io", priority, false, through::<PriorityClass>),
+        Row {
+            rules: rules::LEASE,
+            ..plain("coordination.k8s.io", ("Lease", "leases", &[]), true, through::<Lease>)
+        },
+        Row {
+            rules: rules::PRIORITY_CLASS,
+            ..plain("scheduling.k8s.io", priority, false, through::<PriorityClass>)
+        },
         Row {
             rules: ruled(validation::role, |_, _| {}),
             ..rbac(("Role", "roles", &[]), true, through::<Role>)

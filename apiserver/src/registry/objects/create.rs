@@ -57,6 +57,7 @@ impl Objects {
         for _ in 0..tries {
             if generate {
                 value["metadata"]["name"] = Value::from(metadata::generate_name(&base));
+                (resource.rules.prepare)(&mut value, None);
             }
             let tried = self.try_create(subject, value.clone(), options, &mut remarks).await?;
             if let Some(encoded) = tried {
@@ -85,6 +86,7 @@ impl Objects {
             }
         }
         check(resource, &value, None)?;
+        remarks.warnings.extend(metadata::warnings(&value, None, resource));
         let name = object::meta(&value, "name").to_owned();
         let subject = Subject { name: &name, ..subject };
         self.admitted(options, subject, Some(&value), remarks).await?;
@@ -112,14 +114,15 @@ impl Objects {
     }
 }
 
-/// Sets or checks the namespace of a new object, and refuses a resourceVersion.
+/// Sets or checks the namespace of a new object, and refuses a resourceVersion. What has no namespace loses the one it was
+/// sent with.
 fn place(resource: &Resource, value: &mut Value, namespace: Option<&str>) -> ApiResult<()> {
     let given = object::meta(value, "namespace");
     let expected = namespace.filter(|_| resource.namespaced).unwrap_or("");
-    if !given.is_empty() && given != expected {
-        return Err(ApiError::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request: {given:?} is not {expected:?}"
-        )));
+    if !given.is_empty() && !expected.is_empty() && given != expected {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     if !object::meta(value, "resourceVersion").is_empty() {
         return Err(ApiError::bad_request(
@@ -128,6 +131,8 @@ fn place(resource: &Resource, value: &mut Value, namespace: Option<&str>) -> Api
     }
     if !expected.is_empty() {
         value["metadata"]["namespace"] = Value::from(expected);
+    } else if let Some(metadata) = value["metadata"].as_object_mut() {
+        metadata.remove("namespace");
     }
     Ok(())
 }

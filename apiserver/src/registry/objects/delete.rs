@@ -14,6 +14,7 @@ use crate::status::{ApiError, ApiResult};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
+
 /// What happens to what the object owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {
@@ -100,12 +101,12 @@ impl Objects {
             };
             self.admitted(&options.write, subject, None, &mut remarks).await?;
             let revision = found.mod_revision;
-            let marked = mark(&old, options.propagation);
+            let marked = mark(&old, policy(resource, options.propagation));
             let unchanged = marked.as_ref() == Some(&old);
             if options.write.persist == Persist::DryRun || unchanged {
                 let encoded = marked.as_ref().unwrap_or(&old).to_string().into();
                 return Ok(Deletion {
-                    outcome: outcome(marked, old, encoded),
+                    outcome: outcome(marked.as_ref(), old, encoded),
                     remarks,
                 });
             }
@@ -120,7 +121,7 @@ impl Objects {
                 TxnOutcome::Committed { revision } => {
                     let encoded = seen(resource, &stored, marked.as_ref().unwrap_or(&old), revision.0);
                     return Ok(Deletion {
-                        outcome: outcome(marked, old, encoded),
+                        outcome: outcome(marked.as_ref(), old, encoded),
                         remarks,
                     });
                 }
@@ -134,7 +135,7 @@ impl Objects {
     }
 }
 
-fn outcome(marked: Option<Value>, object: Value, encoded: Bytes) -> Deleted {
+fn outcome(marked: Option<&Value>, object: Value, encoded: Bytes) -> Deleted {
     match marked {
         Some(_) => Deleted::Marked(encoded),
         None => Deleted::Gone { object, encoded },
@@ -143,19 +144,44 @@ fn outcome(marked: Option<Value>, object: Value, encoded: Bytes) -> Deleted {
 
 fn check(resource: &Resource, old: &Value, name: &str, options: &DeleteOptions) -> ApiResult<()> {
     let wanted = [
-        ("UID", "uid", &options.uid),
-        ("ResourceVersion", "resourceVersion", &options.resource_version),
+        ("UID", "uid", &options.uid, "deleted and then recreated"),
+        (
+            "ResourceVersion",
+            "resourceVersion",
+            &options.resource_version,
+            "modified",
+        ),
     ];
-    for (label, field, wanted) in wanted {
+    for (label, field, wanted, might) in wanted {
         let is = object::meta(old, field);
         if let Some(wanted) = wanted
             && wanted != is
         {
-            let why = format!("Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {is}");
-            return Err(ApiError::conflict(resource.target(name), why));
+            let why = format!(
+                "the {label} in the precondition ({wanted}) does not match the {label} in record ({is}). The object \
+                 might have been {might}"
+            );
+            // Upstream names the kind here, and the resource everywhere else.
+            return Err(ApiError::conflict(resource.kind_target(name), why));
         }
     }
     Ok(())
+}
+
+/// What of a policy means something to a kind: Events have no dependents, and a namespace is emptied by its own controller.
+fn policy(resource: &Resource, asked: Option<Propagation>) -> Option<Propagation> {
+    match (resource.group.as_str(), resource.plural.as_str(), asked) {
+        ("" | "events.k8s.io", "events", _) => None,
+        ("", "namespaces", Some(Propagation::Foreground)) => Some(Propagation::Background),
+        (_, _, asked) => asked,
+    }
+}
+
+/// Whether a namespace is still held by what is to empty it.
+pub(super) fn is_held_by_spec(object: &Value) -> bool {
+    object["kind"] == "Namespace"
+        && object["apiVersion"] == "v1"
+        && object["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
 }
 
 /// The object marked as being deleted; none when nothing holds it back.
@@ -169,8 +195,7 @@ fn mark(old: &Value, propagation: Option<Propagation>) -> Option<Value> {
             Propagation::Background => {}
         }
     }
-    let held_by_spec =
-        old["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty()) && old["kind"] == "Namespace";
+    let held_by_spec = is_held_by_spec(old);
     if finalizers.is_empty() && !held_by_spec {
         return None;
     }

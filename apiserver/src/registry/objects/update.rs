@@ -2,10 +2,11 @@
 //! was faster, again to the newer one, unless the client named the revision it meant.
 
 use async_trait::async_trait;
-use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
+use breakbulk_schemas::field::{FieldError, Path};
 use breakbulk_store::{KeyValue, Txn, TxnOutcome};
 use serde_json::Value;
 
+use super::delete::is_held_by_spec;
 use super::{
     Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, seen, shape,
 };
@@ -144,6 +145,7 @@ impl Objects {
         }
         if !is_unchanged(&new, old) {
             check(resource, &new, Some(old))?;
+            remarks.warnings.extend(metadata::warnings(&new, Some(old), resource));
             self.admitted(&options.write, subject, Some(&new), remarks).await?;
         }
         Ok(new)
@@ -193,10 +195,10 @@ fn preconditions(resource: &Resource, new: &Value, old: &Value, name: &str, opti
         )));
     }
     let (namespace, expected) = (object::meta(new, "namespace"), object::meta(old, "namespace"));
-    if !namespace.is_empty() && namespace != expected {
-        return Err(ApiError::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request: {namespace:?} is not {expected:?}"
-        )));
+    if !namespace.is_empty() && !expected.is_empty() && namespace != expected {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     let uid = object::meta(new, "uid");
     if !uid.is_empty() && uid != object::meta(old, "uid") {
@@ -210,7 +212,7 @@ fn preconditions(resource: &Resource, new: &Value, old: &Value, name: &str, opti
     if version.is_empty() || version == "0" {
         if options.versioned == Versioned::Required && matches!(resource.body, Body::Schema(_)) {
             let path = Path::root("metadata").child("resourceVersion");
-            let error = FieldError::new(path, ErrorKind::Invalid, "must be specified for an update");
+            let error = FieldError::invalid(path, "", "must be specified for an update");
             return Err(ApiError::invalid(resource.kind_target(name), &[error]));
         }
         return Ok(());
@@ -251,8 +253,9 @@ fn keep_other_parts(resource: &Resource, new: &mut Value, old: &Value, part: &Pa
     }
     // Names of the object itself come from the URL; a body may leave them out.
     for field in ["name", "namespace", "generateName"] {
-        if let Some(value) = old["metadata"].get(field) {
-            new["metadata"][field] = value.clone();
+        match old["metadata"].get(field) {
+            Some(value) => new["metadata"][field] = value.clone(),
+            None => _ = new["metadata"].as_object_mut().and_then(|own| own.remove(field)),
         }
     }
 }
@@ -295,7 +298,5 @@ fn spec_differs(resource: &Resource, new: &Value, old: &Value) -> bool {
 
 /// Whether nothing holds an object back any more that is being deleted.
 fn is_finished(object: &Value) -> bool {
-    object::is_deleting(object)
-        && object::finalizers(object).is_empty()
-        && object["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+    object::is_deleting(object) && object::finalizers(object).is_empty() && !is_held_by_spec(object)
 }

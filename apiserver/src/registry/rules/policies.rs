@@ -12,7 +12,7 @@ use super::selection::{
 };
 use super::webhooks::{DNS_1035, is_dns_1035_label};
 use crate::admission::expression::{Asks, Params, compile, environment};
-use crate::registry::metadata::{check_name, is_qualified};
+use crate::registry::names;
 use crate::registry::object;
 use crate::registry::resource::{NameRule, Rules};
 
@@ -111,7 +111,7 @@ fn param_kind(given: &Value, path: &Path, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::invalid(at, text(given, "apiVersion"), why));
         } else {
             if !group.is_empty()
-                && let Err(expected) = check_name(group, NameRule::Subdomain)
+                && let Some(expected) = names::first_problem(group, NameRule::Subdomain)
             {
                 errors.push(FieldError::invalid(at.clone(), group, expected));
             }
@@ -233,7 +233,7 @@ fn annotations(policy: &str, given: &Value, path: &Path, all: &Environment, erro
         let at = path.child("key");
         if key.is_empty() {
             errors.push(required(at.clone(), ""));
-        } else if !policy.is_empty() && !is_qualified(&format!("{policy}/{key}")) {
+        } else if !policy.is_empty() && !names::qualified(&format!("{policy}/{key}")).is_empty() {
             let detail = "Audit annotation key must be a qualified name under the policy's name";
             errors.push(FieldError::invalid(at.clone(), key, detail));
         }
@@ -257,7 +257,7 @@ fn binding(new: &Value) -> Vec<FieldError> {
     let policy = text(spec, "policyName");
     if policy.is_empty() {
         errors.push(required(path.child("policyName"), ""));
-    } else if let Err(expected) = check_name(policy, NameRule::Subdomain) {
+    } else if let Some(expected) = names::first_problem(policy, NameRule::Subdomain) {
         errors.push(FieldError::invalid(path.child("policyName"), policy, expected));
     }
     if spec["paramRef"].is_object() {
@@ -287,7 +287,7 @@ fn param_ref(given: &Value, path: &Path, errors: &mut Vec<FieldError>) {
         _ => {}
     }
     if !name.is_empty()
-        && let Err(expected) = check_name(name, NameRule::Segment)
+        && let Some(expected) = names::first_problem(name, NameRule::Segment)
     {
         errors.push(FieldError::invalid(path.child("name"), name, expected));
     }

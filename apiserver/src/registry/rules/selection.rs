@@ -8,7 +8,7 @@ use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
 use serde_json::{Value, json};
 
 use crate::admission::expression;
-use crate::registry::metadata::{check_name, is_qualified};
+use crate::registry::names;
 use crate::registry::resource::NameRule;
 use crate::selector::LabelSelector;
 
@@ -106,7 +106,7 @@ fn resource_names(names: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     let mut seen = BTreeSet::new();
     for (path, name) in elements(names, path) {
         let name = name.as_str().unwrap_or("");
-        if let Err(expected) = check_name(name, NameRule::Segment) {
+        if let Some(expected) = names::first_problem(name, NameRule::Segment) {
             errors.push(FieldError::invalid(path.clone(), name, expected));
         }
         if !seen.insert(name) {
@@ -246,11 +246,7 @@ pub(super) fn conditions(given: &Value, path: &Path, environment: &Environment, 
             errors.push(required(at, ""));
             continue;
         }
-        if !is_qualified(name) {
-            let detail = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
-                          with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
-                          validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain \
-                          prefix and '/' (e.g. 'example.com/MyName')";
+        for detail in names::qualified(name) {
             errors.push(FieldError::invalid(at.clone(), name, detail));
         }
         if !names.insert(name) {

@@ -9,7 +9,7 @@ use super::selection::{
     conditions, default, default_rules, elements, label_selector, one_of, quoted, required, rule, text,
 };
 use crate::admission::expression::{Asks, Params, environment};
-use crate::registry::metadata::check_name;
+use crate::registry::names;
 use crate::registry::resource::{NameRule, Rules};
 
 /// Webhooks that change objects.
@@ -153,7 +153,7 @@ pub(super) const DNS_1035: &str = "a DNS-1035 label must consist of lower case a
 
 /// Whether a text is one.
 pub(super) fn is_dns_1035_label(text: &str) -> bool {
-    check_name(text, NameRule::Label).is_ok() && text.starts_with(|c: char| c.is_ascii_lowercase())
+    names::label(text).is_empty() && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 fn full_name(name: &str, path: Path, errors: &mut Vec<FieldError>) {
@@ -161,7 +161,7 @@ fn full_name(name: &str, path: Path, errors: &mut Vec<FieldError>) {
         errors.push(required(path, ""));
         return;
     }
-    if let Err(expected) = check_name(name, NameRule::Subdomain) {
+    if let Some(expected) = names::first_problem(name, NameRule::Subdomain) {
         errors.push(FieldError::invalid(path.clone(), name, expected));
     }
     if name.split('.').count() < 3 {
@@ -238,7 +238,7 @@ fn service_path(given: &str, path: &Path, errors: &mut Vec<FieldError>) {
     for (index, step) in rest.split('/').enumerate() {
         if step.is_empty() {
             wrong(format!("segment[{index}] may not be empty"));
-        } else if let Err(expected) = check_name(step, NameRule::Subdomain) {
+        } else if let Some(expected) = names::first_problem(step, NameRule::Subdomain) {
             wrong(format!("segment[{index}]: {expected}"));
         }
     }

@@ -1,0 +1,186 @@
+//! Quotas: what is created in a namespace is charged to its ResourceQuotas before it is kept, and refused where that would
+//! exceed one (upstream's ResourceQuota). The charge is a compare-and-swap of `status.used`, so that no two writers take the
+//! same last place. What is charged and then not created is given back when the controller counts again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use breakbulk_schemas::Job;
+use breakbulk_schemas::amount::Amount;
+use breakbulk_schemas::quota::{self, Amounts};
+use breakbulk_store::{Revision, Txn, TxnOutcome};
+use k8s_openapi::api::core::v1::ResourceQuota;
+use serde_json::{Value, json};
+
+use super::{Operation, Remarks, Request, Step};
+use crate::cacher::Entry;
+use crate::registry::objects::{Objects, Persist};
+use crate::registry::{Resource, object};
+use crate::status::{ApiError, ApiResult};
+
+/// How often a charge starts over when others are faster. Each time somebody else has had success.
+const TRIES: usize = 64;
+
+/// The step.
+pub struct Quota;
+
+/// What an object takes.
+struct Usage {
+    amounts: Amounts,
+    /// A job, for quotas that are about some jobs only.
+    job: Option<Box<Job>>,
+}
+
+#[async_trait]
+impl Step for Quota {
+    async fn validate(&self, objects: &Objects, request: &Request<'_>, _: &mut Remarks) -> ApiResult<()> {
+        let (Some(namespace), Some(new)) = (request.namespace, request.new) else {
+            return Ok(());
+        };
+        let asked = request.operation == Operation::Create && request.subresource.is_empty();
+        if !asked || request.persist == Persist::DryRun || is_free(request.resource) {
+            return Ok(());
+        }
+        let Some(quotas) = objects.registry.find("", "v1", "resourcequotas") else {
+            return Ok(());
+        };
+        let entries = quotas.storage.cache.list(&format!("{namespace}/"), None, 0).entries;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let usage = Usage::of(request.resource, new);
+        // All are asked before one is charged: what is refused costs nothing.
+        for entry in &entries {
+            charged(&entry.parsed(), &usage, request)?;
+        }
+        for entry in &entries {
+            charge(objects, &quotas, entry, &usage, request).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What is not counted: there are many, and they go by themselves.
+fn is_free(resource: &Resource) -> bool {
+    !resource.namespaced || (resource.plural == "events" && matches!(resource.group.as_str(), "" | "events.k8s.io"))
+}
+
+impl Usage {
+    fn of(resource: &Resource, new: &Value) -> Self {
+        let names = quota::counted_as(&resource.group, &resource.plural);
+        let mut amounts: Amounts = names.into_iter().map(|name| (name, Amount::units(1))).collect();
+        let is_job = resource.group == breakbulk_schemas::GROUP && resource.plural == "jobs";
+        let job = is_job
+            .then(|| serde_json::from_value::<Job>(new.clone()).ok())
+            .flatten();
+        if let Some(job) = &job {
+            amounts.extend(quota::of_job(job));
+        }
+        Self {
+            amounts,
+            job: job.map(Box::new),
+        }
+    }
+
+    /// The part that a quota is about.
+    fn under(&self, quota: &ResourceQuota) -> Amounts {
+        let Some(spec) = &quota.spec else { return Amounts::new() };
+        let unscoped = quota::is_unscoped(spec);
+        let about = unscoped || self.job.as_ref().is_some_and(|job| quota::is_about(spec, job));
+        let counted = self.amounts.iter().filter(|(name, _)| {
+            let of_jobs = quota::is_of_jobs(name);
+            about && (unscoped || of_jobs)
+        });
+        counted.map(|(name, amount)| (name.clone(), *amount)).collect()
+    }
+}
+
+async fn charge(
+    objects: &Objects,
+    quotas: &Resource,
+    entry: &Arc<Entry>,
+    usage: &Usage,
+    request: &Request<'_>,
+) -> ApiResult<()> {
+    let key = objects.key(quotas, request.namespace, entry.name());
+    let (mut found, mut revision) = (entry.parsed(), entry.revision);
+    for _ in 0..TRIES {
+        let Some(new) = charged(&found, usage, request)? else {
+            return Ok(());
+        };
+        let empty = serde_json::Map::new();
+        let stored = object::encode(&quotas.storage.header, new.as_object().unwrap_or(&empty));
+        match objects
+            .store
+            .txn(Txn::update(key.clone(), Revision(revision), stored))
+            .await?
+        {
+            TxnOutcome::Committed { .. } => return Ok(()),
+            TxnOutcome::Conflict { current, .. } => {
+                // A quota that is gone limits nothing.
+                let Some(current) = current.into_iter().next().flatten() else {
+                    return Ok(());
+                };
+                found = serde_json::from_slice(&current.value)
+                    .map_err(|_| ApiError::internal("a stored object cannot be read"))?;
+                revision = current.mod_revision.0;
+            }
+        }
+    }
+    Err(ApiError::modified(quotas.target(entry.name())))
+}
+
+/// A quota with the charge; none when it is not about such objects.
+fn charged(found: &Value, usage: &Usage, request: &Request<'_>) -> ApiResult<Option<Value>> {
+    let refused = |why: String| ApiError::forbidden(request.resource.target(request.name), why);
+    let quota: ResourceQuota =
+        serde_json::from_value(found.clone()).map_err(|_| ApiError::internal("a stored quota cannot be read"))?;
+    let name = quota.metadata.name.as_deref().unwrap_or("");
+    let status = quota.status.clone().unwrap_or_default();
+    let hard = amounts(status.hard.as_ref());
+    let used = amounts(status.used.as_ref());
+    let mut more = usage.under(&quota);
+    let limited = quota.spec.as_ref().and_then(|spec| spec.hard.as_ref());
+    let unknown = |name: &&String| {
+        limited.is_some_and(|limited| limited.contains_key(*name))
+            && !(hard.contains_key(*name) && used.contains_key(*name))
+    };
+    let unknown: BTreeSet<&str> = more.keys().filter(unknown).map(String::as_str).collect();
+    if !unknown.is_empty() {
+        let names = unknown.into_iter().collect::<Vec<_>>().join(",");
+        return Err(refused(format!("status unknown for quota: {name}, resources: {names}")));
+    }
+    more.retain(|name, amount| hard.contains_key(name) && !amount.is_zero());
+    if more.is_empty() {
+        return Ok(None);
+    }
+    let over = quota::exceeded(&hard, &used, &more);
+    if !over.is_empty() {
+        let told = |of: &Amounts| {
+            let part = |name: &String| format!("{name}={}", of.get(name).copied().unwrap_or_default());
+            over.iter().map(part).collect::<Vec<_>>().join(",")
+        };
+        return Err(refused(format!(
+            "exceeded quota: {name}, requested: {}, used: {}, limited: {}",
+            told(&more),
+            told(&used),
+            told(&hard)
+        )));
+    }
+    let mut new = found.clone();
+    for (name, amount) in more {
+        let sum = used.get(&name).copied().unwrap_or_default() + amount;
+        new["status"]["used"][name] = json!(sum.to_string());
+    }
+    Ok(Some(new))
+}
+
+fn amounts(
+    given: Option<&std::collections::BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>>,
+) -> Amounts {
+    let read = |(name, quantity): (&String, &k8s_openapi::apimachinery::pkg::api::resource::Quantity)| {
+        Some((name.clone(), quantity.0.parse().ok()?))
+    };
+    given.into_iter().flatten().filter_map(read).collect()
+}
