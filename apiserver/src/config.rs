@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where objects are kept.
 #[derive(Clone, Debug)]
@@ -46,7 +47,13 @@ pub struct Config {
     pub log_dir: PathBuf,
     /// Where objects are kept.
     pub store: StoreConfig,
+    /// How long the store's history is kept at least; twice as long at most. A list that goes on in chunks, or a watch
+    /// that starts at an older revision, has to begin again.
+    pub history: Duration,
 }
+
+/// What upstream keeps.
+pub const HISTORY: Duration = Duration::from_secs(300);
 
 impl Config {
     /// Everything below one directory, on the embedded store.
@@ -60,6 +67,7 @@ impl Config {
             store: StoreConfig::Embedded {
                 dir: data_dir.join("store"),
             },
+            history: HISTORY,
             data_dir,
         }
     }

@@ -93,6 +93,7 @@ pub struct Server {
     acceptor: TlsAcceptor,
     authority: Authority,
     kubeconfig: String,
+    history: Duration,
     app: Arc<App>,
     feed: Feed,
 }
@@ -133,6 +134,7 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
         acceptor,
         authority,
         kubeconfig,
+        history: config.history,
         app,
         feed,
     })
@@ -263,7 +265,7 @@ impl Server {
         let tasks = TaskTracker::new();
         let stop = self.app.shutdown.clone();
         tasks.spawn(self.feed.run(stop.clone()));
-        tasks.spawn(housekeeping::run(self.app.objects.clone(), stop.clone()));
+        tasks.spawn(housekeeping::run(self.app.objects.clone(), self.history, stop.clone()));
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
