@@ -1,13 +1,24 @@
 //! Authorization: whether an identity may do what a request asks. Everything not allowed is refused.
 //!
-//! Members of `system:masters` and our own controllers may do everything; a node's agent may do what its own jobs need
-//! and nothing else. Roles and bindings will be a further source of permission in the same place.
+//! Asked in this order: members of `system:masters` may do everything; health may be read by everybody; a node's agent
+//! may do what its own jobs need (`node`); everybody may do what roles and bindings allow ([`rbac`]). Writing these
+//! is limited by [`escalation`]; those that are always there come from [`bootstrap`]; [`aggregation`] fills roles that
+//! are made of others.
 
+pub mod aggregation;
+mod authorizer;
+pub mod bootstrap;
+pub mod escalation;
 mod node;
+pub mod rbac;
+pub mod validation;
 
+use std::sync::Arc;
+
+pub use authorizer::Authorizer;
 pub use node::NodeLookup;
 
-use crate::authentication::{CONTROLLERS, Identity, MASTERS};
+use crate::authentication::{Identity, MASTERS};
 use crate::selector::FieldSelector;
 
 /// What a request asks for.
@@ -34,42 +45,53 @@ pub struct Attributes<'a> {
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It may.
-    Allow,
+    /// It may; why, where a rule says so.
+    Allow(Option<Arc<str>>),
     /// It may not; the reason is for the one who asked.
     Deny(String),
 }
 
-/// Paths that say nothing about anybody and may be read by everybody.
-const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
+impl Decision {
+    /// Whether it may.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allow(_))
+    }
+}
 
-/// Discovery: what everybody with a certificate may read.
-const DISCOVERY: [&str; 4] = ["/api", "/apis", "/openapi", "/version"];
+/// Paths that say nothing about anybody and may be read by everybody, whatever the roles say: what watches over the
+/// server has no credentials.
+const HEALTH: [&str; 3] = ["/healthz", "/livez", "/readyz"];
 
 /// Decides.
-pub fn decide(identity: &Identity, attributes: &Attributes<'_>, lookup: &dyn NodeLookup) -> Decision {
-    if identity.is_in(MASTERS) || identity.is_in(CONTROLLERS) {
-        return Decision::Allow;
+pub fn decide(
+    identity: &Identity,
+    attributes: &Attributes<'_>,
+    lookup: &dyn NodeLookup,
+    roles: &rbac::Index,
+) -> Decision {
+    if identity.is_in(MASTERS) {
+        return Decision::Allow(None);
     }
-    if attributes.resource.is_empty() && attributes.verb == "get" {
-        let under = |root: &&str| {
-            attributes
-                .path
-                .strip_prefix(*root)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let open = OPEN_PATHS.iter().any(under);
-        let known = identity.is_in("system:authenticated") && DISCOVERY.iter().any(under);
-        return if open || known {
-            Decision::Allow
-        } else {
-            Decision::Deny(String::new())
-        };
+    if attributes.resource.is_empty() && attributes.verb == "get" && is_health(attributes.path) {
+        return Decision::Allow(None);
     }
-    match identity.node() {
-        Some(node) => node::decide(node, attributes, lookup),
-        None => Decision::Deny(String::new()),
+    let of_node = identity.node().filter(|_| !attributes.resource.is_empty());
+    let first = of_node.map(|node| node::decide(node, attributes, lookup));
+    if first.as_ref().is_some_and(Decision::is_allowed) {
+        return Decision::Allow(None);
     }
+    match (roles.decide(identity, attributes), first) {
+        (Decision::Deny(why), Some(Decision::Deny(node))) if why.is_empty() => Decision::Deny(node),
+        (decision, _) => decision,
+    }
+}
+
+fn is_health(path: &str) -> bool {
+    let under = |root: &str| {
+        path.strip_prefix(root)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    HEALTH.iter().any(|root| under(root))
 }
 
 /// The message of a 403, in upstream's words.
@@ -123,6 +145,7 @@ mod tests {
         Identity {
             user: "ann".to_owned(),
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            ..Identity::default()
         }
     }
 
@@ -139,16 +162,19 @@ mod tests {
         }
     }
 
+    fn may(identity: &Identity, attributes: &Attributes<'_>) -> bool {
+        let (roles, bindings) = bootstrap::defaults();
+        let index = rbac::Index::of_cluster(&roles, &bindings);
+        decide(identity, attributes, &Nothing, &index).is_allowed()
+    }
+
     #[test]
     fn masters_may_everything_and_strangers_nothing() {
         let none = FieldSelector::default();
         let secrets = asks("list", "secrets", "/api/v1/secrets", &none);
-        assert_eq!(decide(&person(&[MASTERS]), &secrets, &Nothing), Decision::Allow);
-        assert_ne!(
-            decide(&person(&["system:authenticated"]), &secrets, &Nothing),
-            Decision::Allow
-        );
-        assert_ne!(decide(&Identity::anonymous(), &secrets, &Nothing), Decision::Allow);
+        assert!(may(&person(&[MASTERS]), &secrets));
+        assert!(!may(&person(&["system:authenticated"]), &secrets));
+        assert!(!may(&Identity::anonymous(), &secrets));
     }
 
     #[test]
@@ -164,8 +190,18 @@ mod tests {
             ("/openapi/v3", "get", false),
             ("/metrics", "get", false),
         ] {
-            let decision = decide(&Identity::anonymous(), &asks(verb, "", path, &none), &Nothing);
-            assert_eq!(decision == Decision::Allow, allowed, "{verb} {path}");
+            let allows = may(&Identity::anonymous(), &asks(verb, "", path, &none));
+            assert_eq!(allows, allowed, "{verb} {path}");
         }
+    }
+
+    #[test]
+    fn whoever_is_known_may_look_at_what_is_served() {
+        let none = FieldSelector::default();
+        let known = person(&["system:authenticated"]);
+        for path in ["/api", "/apis/breakbulk.dev/v1", "/openapi/v3", "/version"] {
+            assert!(may(&known, &asks("get", "", path, &none)), "{path}");
+        }
+        assert!(!may(&known, &asks("get", "", "/metrics", &none)));
     }
 }

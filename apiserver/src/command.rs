@@ -9,8 +9,10 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{AuditConfig, Sink};
 use crate::authentication::{NODE_PREFIX, NODES};
 use crate::config::{Config, EtcdTls, HISTORY, StoreConfig};
+use crate::overload::Limits;
 use crate::pki::{Authority, PkiError};
 use crate::server::{self, ServerError};
 use crate::{kubeconfig, pki};
@@ -51,6 +53,75 @@ struct Arguments {
     /// For etcds://: our key, PEM.
     #[arg(long, requires = "etcd_cert")]
     etcd_key: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArguments,
+    #[command(flatten)]
+    audit: AuditArguments,
+}
+
+/// How much is let in at once.
+#[derive(Debug, clap::Args)]
+struct LimitArguments {
+    /// Requests that read and are worked on at once; more are told to come again (429).
+    #[arg(long, default_value_t = Limits::default().read_only)]
+    max_requests_inflight: usize,
+    /// Requests that write and are worked on at once.
+    #[arg(long, default_value_t = Limits::default().mutating)]
+    max_mutating_requests_inflight: usize,
+    /// Watches and logs that are open at once.
+    #[arg(long, default_value_t = Limits::default().long_running)]
+    max_longrunning_requests: usize,
+    /// Connections that are open at once.
+    #[arg(long, default_value_t = Limits::default().connections)]
+    max_connections: usize,
+}
+
+/// The audit log.
+#[derive(Debug, clap::Args)]
+struct AuditArguments {
+    /// The file to write requests down in, one JSON line for each event; `-` is standard output. Default: nowhere.
+    #[arg(long)]
+    audit_log_path: Option<PathBuf>,
+    /// A file with a Policy of audit.k8s.io/v1, YAML. Default: everything at level Metadata.
+    #[arg(long, requires = "audit_log_path")]
+    audit_policy_file: Option<PathBuf>,
+    /// Megabytes after which the file is set aside.
+    #[arg(long, default_value_t = AuditConfig::MAX_MEGABYTES, value_parser = clap::value_parser!(u64).range(1..1 << 20))]
+    audit_log_maxsize: u64,
+    /// How many files that were set aside are kept.
+    #[arg(long, default_value_t = AuditConfig::BACKUPS)]
+    audit_log_maxbackup: u16,
+}
+
+impl LimitArguments {
+    fn limits(&self) -> Limits {
+        Limits {
+            read_only: self.max_requests_inflight,
+            mutating: self.max_mutating_requests_inflight,
+            long_running: self.max_longrunning_requests,
+            connections: self.max_connections,
+            ..Limits::default()
+        }
+    }
+}
+
+impl AuditArguments {
+    fn config(&self) -> Option<AuditConfig> {
+        let path = self.audit_log_path.clone()?;
+        let sink = if path.as_os_str() == "-" {
+            Sink::Stdout
+        } else {
+            Sink::File {
+                path,
+                max_bytes: self.audit_log_maxsize << 20,
+                backups: usize::from(self.audit_log_maxbackup),
+            }
+        };
+        Some(AuditConfig {
+            sink,
+            policy: self.audit_policy_file.clone(),
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -184,6 +255,8 @@ impl Arguments {
         }
         config.advertise.clone_from(&self.advertise);
         config.history = Duration::from_secs(self.history_retention);
+        config.limits = self.limits.limits();
+        config.audit = self.audit.config();
         if self.store != "embedded" {
             config.store = self.etcd()?;
         }

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::audit::AuditConfig;
+use crate::overload::Limits;
+
 /// Where objects are kept.
 #[derive(Clone, Debug)]
 pub enum StoreConfig {
@@ -50,6 +53,10 @@ pub struct Config {
     /// How long the store's history is kept at least; twice as long at most. A list that goes on in chunks, or a watch
     /// that starts at an older revision, has to begin again.
     pub history: Duration,
+    /// How much is let in at once.
+    pub limits: Limits,
+    /// Where requests are written down; nowhere if unset.
+    pub audit: Option<AuditConfig>,
 }
 
 /// What upstream keeps.
@@ -69,6 +76,8 @@ impl Config {
             },
             history: HISTORY,
             data_dir,
+            limits: Limits::default(),
+            audit: None,
         }
     }
 }

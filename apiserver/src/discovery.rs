@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::registry::{Resource, Subresource, Table};
+use crate::reviews::{self, Review};
 
 /// The Kubernetes version whose API is spoken. Clients print a warning when it is far from theirs, and some gate
 /// features on it.
@@ -74,10 +75,11 @@ pub fn group(table: &Table, name: &str) -> Option<Value> {
 /// `/api/v1` (an empty group) and `/apis/GROUP/VERSION`.
 pub fn resources(table: &Table, group: &str, version: &str) -> Option<Value> {
     let of_group: Vec<_> = in_version(table, group, version).collect();
-    if of_group.is_empty() {
+    if of_group.is_empty() && asked_in(group, version).next().is_none() {
         return None;
     }
-    let list: Vec<Value> = of_group.iter().flat_map(|resource| legacy(resource)).collect();
+    let mut list: Vec<Value> = of_group.iter().flat_map(|resource| legacy(resource)).collect();
+    list.extend(asked_in(group, version).map(legacy_review));
     let name = if group.is_empty() {
         version.to_owned()
     } else {
@@ -106,10 +108,13 @@ pub fn aggregated_groups(table: &Table, format: Format) -> Value {
 /// of two kinds of one name (`jobs`) clients take that of the group that they hear of first.
 fn versions_by_group(table: &Table) -> Vec<(String, Vec<String>)> {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for resource in table.resources().iter().filter(|resource| !resource.group.is_empty()) {
-        let versions = groups.entry(resource.group.clone()).or_default();
-        if !versions.contains(&resource.version) {
-            versions.push(resource.version.clone());
+    let resources = table.resources().iter();
+    let kept = resources.map(|resource| (resource.group.as_str(), resource.version.as_str()));
+    let asked = reviews::ALL.iter().map(|review| (review.group, review.version));
+    for (group, version) in kept.chain(asked).filter(|(group, _)| !group.is_empty()) {
+        let versions = groups.entry(group.to_owned()).or_default();
+        if !versions.iter().any(|own| own == version) {
+            versions.push(version.to_owned());
         }
     }
     groups
@@ -121,7 +126,7 @@ fn versions_by_group(table: &Table) -> Vec<(String, Vec<String>)> {
 }
 
 /// Kubernetes' order of versions: `v2` before `v1` before `v1beta2` before `v1alpha1` before anything else.
-fn rank(version: &str) -> (u8, u32, u32) {
+pub(crate) fn rank(version: &str) -> (u8, u32, u32) {
     let parse = || {
         let rest = version.strip_prefix('v')?;
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -148,6 +153,48 @@ fn in_version<'a>(table: &'a Table, group: &str, version: &str) -> impl Iterator
         .resources()
         .iter()
         .filter(move |resource| resource.group == group && resource.version == version)
+}
+
+/// What is asked and not kept, of a group and version.
+fn asked_in(group: &str, version: &str) -> impl Iterator<Item = &'static Review> {
+    reviews::ALL
+        .iter()
+        .filter(move |review| review.group == group && review.version == version)
+}
+
+fn legacy_review(review: &Review) -> Value {
+    let Some(subresource) = review.subresource else {
+        return json!({
+            "name": review.plural,
+            "singularName": review.kind.to_lowercase(),
+            "namespaced": review.namespaced,
+            "kind": review.kind,
+            "verbs": reviews::VERBS,
+        });
+    };
+    json!({
+        "name": format!("{}/{subresource}", review.plural),
+        "singularName": "",
+        "namespaced": review.namespaced,
+        "group": review.kind_group,
+        "version": review.kind_version,
+        "kind": review.kind,
+        "verbs": reviews::VERBS,
+    })
+}
+
+fn kind_of_review(review: &Review) -> Value {
+    json!({"group": review.kind_group, "version": review.kind_version, "kind": review.kind})
+}
+
+fn aggregated_review(review: &Review) -> Value {
+    json!({
+        "resource": review.plural,
+        "responseKind": kind_of_review(review),
+        "scope": if review.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": review.kind.to_lowercase(),
+        "verbs": reviews::VERBS,
+    })
 }
 
 fn legacy(resource: &Resource) -> Vec<Value> {
@@ -192,9 +239,9 @@ fn aggregated(format: Format, items: &[Value]) -> Value {
 
 fn aggregated_group(table: &Table, group: &str, versions: &[String]) -> Value {
     let version = |version: &String| {
-        let resources: Vec<Value> = in_version(table, group, version)
-            .map(|resource| aggregated_resource(resource))
-            .collect();
+        let kept = in_version(table, group, version).map(|resource| aggregated_resource(resource));
+        let asked = asked_in(group, version).filter(|review| review.subresource.is_none());
+        let resources: Vec<Value> = kept.chain(asked.map(aggregated_review)).collect();
         json!({"version": version, "freshness": "Current", "resources": resources})
     };
     let versions: Vec<Value> = versions.iter().map(version).collect();
@@ -228,7 +275,17 @@ fn aggregated_resource(resource: &Resource) -> Value {
         let kind = own.unwrap_or_else(|| kind.clone());
         json!({"subresource": sub.what.name(), "responseKind": kind, "verbs": sub.verbs})
     };
-    let below: Vec<Value> = resource.subresources.iter().map(subresource).collect();
+    let asked = asked_in(&resource.group, &resource.version).filter(|review| review.plural == resource.plural);
+    let asked = asked.filter_map(|review| {
+        let subresource = review.subresource?;
+        Some(json!({
+            "subresource": subresource,
+            "responseKind": kind_of_review(review),
+            "verbs": reviews::VERBS,
+        }))
+    });
+    let kept = resource.subresources.iter().map(subresource);
+    let below: Vec<Value> = kept.chain(asked).collect();
     if !below.is_empty() {
         entry["subresources"] = json!(below);
     }

@@ -1,70 +1,276 @@
-//! OpenAPI v3: what `kubectl explain` shows, and what tells clients that this server validates fields itself. One
-//! document for each group and version, made from the registry when it is first asked for and kept as bytes.
+//! OpenAPI: what `kubectl explain` shows, by what clients check and merge, and what tells them that this server
+//! validates fields itself. One v3 document for each group and version, and one v2 document of everything for clients
+//! that know no v3.
 //!
-//! Schemas of our kinds come from their definitions, those of Kubernetes' own from k8s-openapi.
+//! ```text
+//! registry ─▶ rows ─▶ operations ─┬▶ v3 ─▶ Snapshot ─▶ endpoints
+//! k8s-openapi ─▶ builtin ◀─ facts ┴▶ v2
+//! ```
+//!
+//! Documents are made when somebody first asks and kept as bytes. When the table of kinds has changed, only what
+//! changed is made anew. How they are sent (hashes, media types) is the endpoints' business.
 
-mod core;
-mod paths;
+pub mod builtin;
+mod custom;
+mod facts;
+mod merge;
+mod operations;
+mod parameters;
+mod rows;
+mod v2;
+mod v3;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::registry::{Resource, Table};
+pub use builtin::{builtin_schema, definitions};
+pub use merge::merge_rules;
 
-const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
-const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object.";
-const KIND: &str = "Kind is a string value representing the REST resource this object represents.";
+use crate::registry::{Resource, Table};
+use rows::Row;
 
 /// A document, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// JSON.
+    /// JSON, or protobuf.
     pub bytes: Bytes,
-    /// Of its content: the `hash` of its URL, and its ETag.
+    /// Of its content: the `hash` of its URL, and its ETag. Two encodings of the same content have the same.
     pub hash: String,
+    /// When it was made.
+    pub made: Timestamp,
 }
 
-/// The documents of a registry.
+impl Document {
+    fn json(value: &Value) -> Self {
+        let bytes = Bytes::from(value.to_string());
+        let hash = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02X}"))
+            .collect();
+        Self {
+            bytes,
+            hash,
+            made: Timestamp::now(),
+        }
+    }
+
+    /// The same document in protobuf.
+    fn protobuf(&self, bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            ..self.clone()
+        }
+    }
+}
+
+/// The documents, kept up to date with a table of kinds that may change.
 #[derive(Debug, Default)]
 pub struct OpenApi {
-    documents: BTreeMap<String, Document>,
+    snapshot: RwLock<Arc<Snapshot>>,
+    /// Held while documents are made, so that they are made once. Never taken on the runtime's own threads.
+    making: Mutex<()>,
+}
+
+/// The documents of one state of the table.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    resources: Known,
+    groups: BTreeMap<String, Group>,
+    index: Option<Document>,
+    v2: OnceLock<Document>,
+    v2_protobuf: OnceLock<Document>,
+}
+
+/// The resources of one group and version, and their document.
+#[derive(Clone, Debug)]
+struct Group {
+    resources: Known,
+    document: Document,
+    protobuf: Arc<OnceLock<Document>>,
+}
+
+impl Group {
+    fn new(resources: &[Arc<Resource>]) -> Self {
+        Self {
+            resources: Known::new(resources),
+            document: Document::json(&v3::document(&rows_of(resources))),
+            protobuf: Arc::default(),
+        }
+    }
+
+    /// The document in protobuf, made from the JSON when somebody first asks: hardly anybody does.
+    fn protobuf(&self) -> Document {
+        let make = || {
+            let value = serde_json::from_slice(&self.document.bytes).unwrap_or_default();
+            self.document.protobuf(breakbulk_protobuf::openapi_v3(&value))
+        };
+        self.protobuf.get_or_init(make).clone()
+    }
+}
+
+/// Rows of the table that are only told apart. They hold objects, and nothing here may keep those when a kind has gone.
+#[derive(Clone, Debug, Default)]
+struct Known(Vec<Weak<Resource>>);
+
+impl Known {
+    fn new(resources: &[Arc<Resource>]) -> Self {
+        Self(resources.iter().map(Arc::downgrade).collect())
+    }
+
+    /// A resource that has not changed is the same row of the table.
+    fn is(&self, resources: &[Arc<Resource>]) -> bool {
+        let same = |(weak, now): (&Weak<Resource>, &Arc<Resource>)| std::ptr::eq(weak.as_ptr(), Arc::as_ptr(now));
+        self.0.len() == resources.len() && self.0.iter().zip(resources).all(same)
+    }
 }
 
 impl OpenApi {
-    /// Makes all documents. It takes some milliseconds and half a megabyte: do it when somebody asks.
-    pub fn build(table: &Table) -> Self {
-        let mut by_version: BTreeMap<String, Vec<&Arc<Resource>>> = BTreeMap::new();
-        for resource in table.resources() {
-            by_version
-                .entry(place(&resource.group, &resource.version))
-                .or_default()
-                .push(resource);
+    /// The documents of the table. If what is kept is of another, it is made anew, on a thread that may block.
+    /// Cancelled, it is made nevertheless, and there for whoever asks next.
+    pub async fn current(self: &Arc<Self>, table: &Arc<Table>) -> Arc<Snapshot> {
+        let known = self.known();
+        if known.is_of(table) {
+            return known;
         }
-        let documents = by_version
-            .into_iter()
-            .map(|(place, resources)| (place, document(&resources)))
-            .collect();
-        Self { documents }
+        let (this, table) = (self.clone(), table.clone());
+        match tokio::task::spawn_blocking(move || this.renew(&table)).await {
+            Ok(snapshot) => snapshot,
+            // Only if making them panicked or the runtime goes down: then what there was is better than nothing.
+            Err(error) => {
+                tracing::error!(%error, "the OpenAPI documents could not be made");
+                known
+            }
+        }
+    }
+
+    /// The v3 document at `api/v1` or `apis/GROUP/VERSION`; none if nothing is served there.
+    pub async fn v3(self: &Arc<Self>, table: &Arc<Table>, place: &str, form: Encoding) -> Option<Document> {
+        let group = self.current(table).await.groups.get(place)?.clone();
+        match (form, group.protobuf.get()) {
+            (Encoding::Json, _) => Some(group.document),
+            (Encoding::Protobuf, Some(made)) => Some(made.clone()),
+            (Encoding::Protobuf, None) => tokio::task::spawn_blocking(move || group.protobuf()).await.ok(),
+        }
+    }
+
+    /// The v2 document of the table; none only when the server goes down.
+    pub async fn v2(self: &Arc<Self>, table: &Arc<Table>, form: Encoding) -> Option<Document> {
+        let snapshot = self.current(table).await;
+        let made = match form {
+            Encoding::Json => snapshot.v2.get(),
+            Encoding::Protobuf => snapshot.v2_protobuf.get(),
+        };
+        if let Some(document) = made {
+            return Some(document.clone());
+        }
+        let (this, table) = (self.clone(), table.clone());
+        let made = tokio::task::spawn_blocking(move || this.make_v2(&snapshot, &table, form)).await;
+        made.inspect_err(|error| tracing::error!(%error, "the OpenAPI v2 document could not be made"))
+            .ok()
+    }
+
+    fn known(&self) -> Arc<Snapshot> {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes what is missing. Blocks for as long as that takes: some milliseconds for each group.
+    fn renew(&self, table: &Table) -> Arc<Snapshot> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known();
+        if known.is_of(table) {
+            return known;
+        }
+        let fresh = Arc::new(Snapshot::after(&known, table));
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+        fresh
+    }
+
+    fn make_v2(&self, snapshot: &Snapshot, table: &Table, form: Encoding) -> Document {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = || v2::document(&rows_of(table.resources()));
+        let json = || Document::json(&value());
+        let protobuf = || {
+            let value = value();
+            Document::json(&value).protobuf(breakbulk_protobuf::openapi_v2(&value))
+        };
+        match form {
+            Encoding::Json => snapshot.v2.get_or_init(json).clone(),
+            Encoding::Protobuf => snapshot.v2_protobuf.get_or_init(protobuf).clone(),
+        }
+    }
+}
+
+/// How documents are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// JSON.
+    Json,
+    /// gnostic's protobuf.
+    Protobuf,
+}
+
+impl Snapshot {
+    /// The documents of a table; those of groups that have not changed are `known`'s.
+    fn after(known: &Self, table: &Table) -> Self {
+        let mut by_place: BTreeMap<String, Vec<Arc<Resource>>> = BTreeMap::new();
+        for resource in table.resources() {
+            let place = place(&resource.group, &resource.version);
+            by_place.entry(place).or_default().push(resource.clone());
+        }
+        let group = |(place, resources): (String, Vec<Arc<Resource>>)| {
+            let same = known.groups.get(&place).filter(|group| group.resources.is(&resources));
+            let group = same.cloned().unwrap_or_else(|| Group::new(&resources));
+            (place, group)
+        };
+        let groups: BTreeMap<String, Group> = by_place.into_iter().map(group).collect();
+        let index = Document::json(&index(&groups));
+        Self {
+            resources: Known::new(table.resources()),
+            groups,
+            index: Some(index),
+            v2: OnceLock::new(),
+            v2_protobuf: OnceLock::new(),
+        }
+    }
+
+    fn is_of(&self, table: &Table) -> bool {
+        self.index.is_some() && self.resources.is(table.resources())
     }
 
     /// `/openapi/v3`: where the documents are.
-    pub fn index(&self) -> Value {
-        let entry = |(place, document): (&String, &Document)| {
-            let url = format!("/openapi/v3/{place}?hash={}", document.hash);
-            (place.clone(), json!({"serverRelativeURL": url}))
-        };
-        json!({"paths": self.documents.iter().map(entry).collect::<Map<_, _>>()})
+    pub fn index(&self) -> Option<&Document> {
+        self.index.as_ref()
     }
 
-    /// The document at `api/v1` or `apis/GROUP/VERSION`.
+    /// The document at `api/v1` or `apis/GROUP/VERSION`, in JSON.
     pub fn document(&self, place: &str) -> Option<&Document> {
-        self.documents.get(place)
+        self.groups.get(place).map(|group| &group.document)
     }
+}
+
+/// Where a document is, its content's hash included.
+pub fn url(place: &str, document: &Document) -> String {
+    format!("/openapi/v3/{place}?hash={}", document.hash)
+}
+
+fn index(groups: &BTreeMap<String, Group>) -> Value {
+    let entry = |(place, group): (&String, &Group)| {
+        let url = url(place, &group.document);
+        (place.clone(), json!({"serverRelativeURL": url}))
+    };
+    json!({"paths": groups.iter().map(entry).collect::<Map<_, _>>()})
+}
+
+fn rows_of(resources: &[Arc<Resource>]) -> Vec<Row> {
+    resources.iter().map(|resource| Row::of(resource)).collect()
 }
 
 fn place(group: &str, version: &str) -> String {
@@ -72,158 +278,5 @@ fn place(group: &str, version: &str) -> String {
         format!("api/{version}")
     } else {
         format!("apis/{group}/{version}")
-    }
-}
-
-fn document(resources: &[&Arc<Resource>]) -> Document {
-    let mut schemas = core::schemas(
-        resources
-            .iter()
-            .filter(|r| r.is_typed())
-            .map(|r| (r.kind.as_str(), r.group.as_str())),
-    );
-    let mut all_paths = Map::new();
-    for resource in resources {
-        let name = schema_name(resource);
-        if let Some(definition) = resource.definition() {
-            schemas.insert(name.clone(), custom(&definition.raw));
-        }
-        if let Some(Value::Object(schema)) = schemas.get_mut(&name) {
-            schema.insert(
-                "x-kubernetes-group-version-kind".to_owned(),
-                json!([kind(resource, &resource.kind)]),
-            );
-        }
-        schemas.insert(format!("{name}List"), list(resource, &name));
-        all_paths.extend(paths::of(resource, &name));
-    }
-    let document = json!({
-        "openapi": "3.0.0",
-        "info": {"title": "Breakbulk", "version": env!("CARGO_PKG_VERSION")},
-        "paths": all_paths,
-        "components": {"schemas": schemas},
-    });
-    let bytes = Bytes::from(document.to_string());
-    let digest = Sha256::digest(&bytes);
-    let hash = digest.iter().take(16).map(|byte| format!("{byte:02X}")).collect();
-    Document { bytes, hash }
-}
-
-fn kind(resource: &Resource, kind: &str) -> Value {
-    json!({"group": resource.group, "version": resource.version, "kind": kind})
-}
-
-/// `dev.breakbulk.v1.Job`, `io.k8s.api.core.v1.Node`: groups read backwards, as upstream names its definitions.
-fn schema_name(resource: &Resource) -> String {
-    if resource.is_typed() {
-        return core::schema_name(&resource.kind, &resource.group, &resource.version);
-    }
-    let mut parts: Vec<&str> = resource.group.split('.').rev().collect();
-    parts.extend([resource.version.as_str(), resource.kind.as_str()]);
-    parts.join(".")
-}
-
-fn reference(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
-}
-
-/// A definition's schema with what every object has.
-fn custom(raw: &Value) -> Value {
-    let mut schema = if raw.is_object() {
-        raw.clone()
-    } else {
-        json!({"type": "object"})
-    };
-    schema["properties"]["apiVersion"] = json!({"type": "string", "description": API_VERSION});
-    schema["properties"]["kind"] = json!({"type": "string", "description": KIND});
-    schema["properties"]["metadata"] = json!({
-        "description": "Standard object's metadata.",
-        "allOf": [reference(OBJECT_META)],
-    });
-    schema
-}
-
-fn list(resource: &Resource, item: &str) -> Value {
-    json!({
-        "description": format!("{} is a list of {}", resource.list_kind, resource.kind),
-        "type": "object",
-        "required": ["items"],
-        "properties": {
-            "apiVersion": {"type": "string", "description": API_VERSION},
-            "kind": {"type": "string", "description": KIND},
-            "metadata": {"description": "Standard list metadata.", "allOf": [reference(LIST_META)]},
-            "items": {"type": "array", "description": "The objects.", "items": reference(item)},
-        },
-        "x-kubernetes-group-version-kind": [kind(resource, &resource.list_kind)],
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(place: &str) -> Value {
-        let api = OpenApi::build(&crate::registry::Registry::new().table());
-        serde_json::from_slice(&api.document(place).unwrap().bytes).unwrap()
-    }
-
-    #[test]
-    fn the_patch_operation_lists_what_kubectl_looks_for() {
-        let document = parsed("apis/breakbulk.dev/v1");
-        let patch = &document["paths"]["/apis/breakbulk.dev/v1/namespaces/{namespace}/jobs/{name}"]["patch"];
-        let names: Vec<_> = patch["parameters"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|p| p["name"].as_str().unwrap())
-            .collect();
-        assert!(
-            names.contains(&"fieldValidation") && names.contains(&"dryRun"),
-            "{names:?}"
-        );
-        // A map on operations, a list on schemas: clients trip over the other way round.
-        assert!(patch["x-kubernetes-group-version-kind"].is_object());
-        let job = &document["components"]["schemas"]["dev.breakbulk.v1.Job"];
-        assert!(job["x-kubernetes-group-version-kind"].is_array());
-        assert!(job["properties"]["spec"]["properties"]["script"]["description"].is_string());
-    }
-
-    #[test]
-    fn every_reference_leads_somewhere() {
-        fn references(value: &Value, found: &mut Vec<String>) {
-            match value {
-                Value::Object(map) => {
-                    found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
-                    map.values().for_each(|inner| references(inner, found));
-                }
-                Value::Array(list) => list.iter().for_each(|inner| references(inner, found)),
-                _ => {}
-            }
-        }
-        let api = OpenApi::build(&crate::registry::Registry::new().table());
-        for (place, document) in &api.documents {
-            let document: Value = serde_json::from_slice(&document.bytes).unwrap();
-            let mut found = Vec::new();
-            references(&document, &mut found);
-            for reference in found {
-                let pointer = reference.strip_prefix('#').unwrap();
-                assert!(
-                    document.pointer(pointer).is_some(),
-                    "{place}: {reference} leads nowhere"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn the_index_names_every_document_with_its_hash() {
-        let api = OpenApi::build(&crate::registry::Registry::new().table());
-        let index = api.index();
-        let url = index["paths"]["api/v1"]["serverRelativeURL"].as_str().unwrap();
-        assert_eq!(
-            url,
-            format!("/openapi/v3/api/v1?hash={}", api.document("api/v1").unwrap().hash)
-        );
-        assert!(parsed("api/v1")["components"]["schemas"]["io.k8s.api.core.v1.Node"].is_object());
     }
 }

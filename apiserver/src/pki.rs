@@ -19,6 +19,8 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 
+use crate::authentication::jwt::{JwtError, SigningKey};
+
 /// Lifetime of the authority, in days.
 const AUTHORITY_DAYS: i64 = 3650;
 /// Lifetime of what it signs, in days: renewed at every start (server) or minted again (clients).
@@ -62,6 +64,15 @@ pub enum PkiError {
         #[source]
         source: rustls_pki_types::pem::Error,
     },
+    /// The key for tokens is of no use.
+    #[error("cannot sign tokens with {what}")]
+    SigningKey {
+        /// Which.
+        what: String,
+        /// Why.
+        #[source]
+        source: JwtError,
+    },
     /// rustls refuses the combination.
     #[error("cannot set TLS up")]
     Tls(#[from] rustls::Error),
@@ -89,15 +100,7 @@ impl Authority {
     /// Reads the authority from `dir`, or makes one there (files 0600, directory 0700). Two servers may do so at the
     /// same time on a shared directory: one makes it, both use it.
     pub fn open(dir: &Path) -> Result<Self, PkiError> {
-        let file = |path: &Path| {
-            let path = path.to_owned();
-            move |source| PkiError::File { path, source }
-        };
-        fs::create_dir_all(dir).map_err(file(dir))?;
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(file(dir))?;
-        let lock_path = dir.join("lock");
-        let lock = private_file(&lock_path).map_err(file(&lock_path))?;
-        lock.lock().map_err(file(&lock_path))?;
+        let _lock = locked(dir)?;
         let (certificate_path, key_path) = (dir.join("ca.crt"), dir.join("ca.key"));
         if !certificate_path.exists() {
             let made = make_authority().map_err(|source| PkiError::Certificate {
@@ -239,6 +242,45 @@ fn make_authority() -> Result<Credential, rcgen::Error> {
         certificate: certificate.pem(),
         key: key.serialize_pem(),
     })
+}
+
+fn file(path: &Path) -> impl FnOnce(io::Error) -> PkiError + use<> {
+    let path = path.to_owned();
+    move |source| PkiError::File { path, source }
+}
+
+/// Makes the directory, and keeps other servers from making files there until what is returned is dropped.
+fn locked(dir: &Path) -> Result<File, PkiError> {
+    fs::create_dir_all(dir).map_err(file(dir))?;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(file(dir))?;
+    let path = dir.join("lock");
+    let lock = private_file(&path).map_err(file(&path))?;
+    lock.lock().map_err(file(&path))?;
+    Ok(lock)
+}
+
+/// The key that ServiceAccount tokens are signed with: `sa.key` in the authority's directory, made there (0600) when it
+/// is missing. Servers that share the directory take each other's tokens.
+///
+/// # Errors
+/// A file that cannot be read, written, or is no key.
+pub fn service_account_key(dir: &Path) -> Result<SigningKey, PkiError> {
+    let _lock = locked(dir)?;
+    let path = dir.join("sa.key");
+    let what = path.display().to_string();
+    if !path.exists() {
+        let made = KeyPair::generate().map_err(|source| PkiError::Certificate {
+            what: what.clone(),
+            source,
+        })?;
+        write_private(&path, &made.serialize_pem()).map_err(file(&path))?;
+    }
+    let text = fs::read_to_string(&path).map_err(file(&path))?;
+    let der = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(|source| PkiError::Pem {
+        what: what.clone(),
+        source,
+    })?;
+    SigningKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|source| PkiError::SigningKey { what, source })
 }
 
 fn private_file(path: &Path) -> io::Result<File> {

@@ -1,25 +1,47 @@
-//! Structural schemas: what a kind's objects may hold. Parsed once from OpenAPI, then three walks over an object:
+//! Structural schemas: what a kind's objects may hold. Parsed once from OpenAPI, then four walks over an object:
 //! [`Schema::prune`] drops what the schema does not know, [`Schema::default`] fills in what is left out,
-//! [`Schema::validate`] says everything that does not fit.
+//! [`Schema::validate`] and [`Schema::validate_update`] say everything that does not fit, and [`Schema::visit_ruled`]
+//! goes past every value that has rules of its own (`x-kubernetes-validations`), which are evaluated elsewhere.
 //!
 //! The same for our kinds and a third party's. The rules are those of upstream's apiextensions server, and so are the
-//! texts, since people search the web for them. `metadata` is not looked at here: its rules are the registry's.
+//! texts, since people search the web for them. The `metadata` of the object itself is the registry's; that of an
+//! object inside it (`x-kubernetes-embedded-resource`) is looked at here.
 
+mod default;
+mod embedded;
 mod format;
+mod junctor;
+mod number;
 mod parse;
+mod pattern;
+mod prune;
+mod rules;
+mod trail;
+mod unique;
 mod validate;
 
 use std::collections::BTreeMap;
 
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-pub use parse::SchemaError;
+pub use parse::{MAX_DEPTH, SchemaError};
+pub use rules::{Rule, Ruled, RuledValue};
+pub use trail::Trail;
+
+pub(crate) use format::{is_known as is_known_format, is_request_uri};
+pub(crate) use pattern::check as check_pattern;
+pub(crate) use validate::shown;
+
+use self::format::Format;
+use self::rules::RuledNode;
 
 /// The schema of a kind.
 #[derive(Clone, Debug)]
 pub struct Schema {
     root: Node,
+    /// How many nodes have rules.
+    ruled: usize,
 }
 
 /// One level of a schema.
@@ -31,12 +53,27 @@ struct Node {
     additional: Additional,
     items: Option<Box<Node>>,
     default: Option<Value>,
+    /// Whether any property has a default: most have none, and then nobody looks.
+    fills: bool,
     preserve_unknown: bool,
     embedded: bool,
     list: ListKind,
     limits: Limits,
     /// `allOf`, `anyOf`, `oneOf`, `not`: conditions on the value beyond its structure.
-    junctors: Junctors,
+    junctors: Option<Box<Junctors>>,
+    rules: Option<Box<RuledNode>>,
+    within: Within,
+}
+
+/// What is found at a node or below it, so that a walk can leave a whole branch out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Within {
+    /// Lists whose entries are unique.
+    lists: bool,
+    /// Embedded resources.
+    embedded: bool,
+    /// Rules.
+    rules: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +90,12 @@ enum Type {
 /// What an object may hold beside its properties.
 #[derive(Clone, Debug, Default)]
 enum Additional {
+    /// Not said: unknown fields are pruned.
     #[default]
     None,
+    /// `false`: unknown fields are an error.
+    Forbidden,
+    /// `true`: any field, with nothing known of what is below it.
     Any,
     Each(Box<Node>),
 }
@@ -72,14 +113,35 @@ enum ListKind {
 struct Limits {
     required: Vec<String>,
     enumeration: Vec<Value>,
-    pattern: Option<Regex>,
-    format: Option<String>,
-    minimum: Option<(f64, bool)>,
-    maximum: Option<(f64, bool)>,
+    pattern: Option<Pattern>,
+    format: Option<Format>,
+    minimum: Option<Bound>,
+    maximum: Option<Bound>,
     multiple_of: Option<f64>,
-    length: (Option<u64>, Option<u64>),
-    items: (Option<u64>, Option<u64>),
-    properties: (Option<u64>, Option<u64>),
+    length: Span,
+    items: Span,
+    properties: Span,
+    unique_items: bool,
+}
+
+/// A pattern as written, and compiled.
+#[derive(Clone, Debug)]
+struct Pattern {
+    written: String,
+    regex: Regex,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bound {
+    at: f64,
+    exclusive: bool,
+}
+
+/// How many of something there may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    min: Option<u64>,
+    max: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -87,104 +149,44 @@ struct Junctors {
     all: Vec<Node>,
     any: Vec<Node>,
     one: Vec<Node>,
-    not: Option<Box<Node>>,
+    not: Option<Node>,
 }
+
+/// The fields that say what an object is.
+const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
 impl Schema {
     /// Reads an `openAPIV3Schema`.
     ///
     /// # Errors
-    /// The first thing that makes it no structural schema.
+    /// The first thing that cannot be read: a type nobody knows, a pattern that is none, too deep a nesting.
     pub fn parse(schema: &Value) -> Result<Self, SchemaError> {
-        parse::node(schema, "").map(|root| Self { root })
-    }
-
-    /// Removes fields the schema does not know and names their paths. `apiVersion`, `kind` and `metadata` of the
-    /// object itself stay.
-    pub fn prune(&self, object: &mut Value) -> Vec<String> {
-        let mut unknown = Vec::new();
-        if let Value::Object(map) = object {
-            prune_object(&self.root, map, "", true, &mut unknown);
-        }
-        unknown
-    }
-
-    /// Fills defaults in. A `null` where the schema has a default and does not allow null counts as left out.
-    pub fn default(&self, object: &mut Value) {
-        default_node(&self.root, object);
+        let mut root = parse::root(schema)?;
+        let ruled = rules::number(&mut root);
+        Ok(Self { root, ruled })
     }
 }
 
-const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
+impl Node {
+    /// The node that a field of an object here follows, if any.
+    fn child(&self, name: &str) -> Option<&Self> {
+        self.properties.get(name).or(match &self.additional {
+            Additional::Each(each) => Some(each),
+            _ => None,
+        })
+    }
 
-fn prune_object(node: &Node, map: &mut Map<String, Value>, path: &str, is_root: bool, unknown: &mut Vec<String>) {
-    let keeps_head = is_root || node.embedded;
-    let names: Vec<String> = map.keys().cloned().collect();
-    for name in names {
-        if keeps_head && HEAD.contains(&name.as_str()) {
-            continue;
-        }
-        let below = if path.is_empty() {
-            name.clone()
-        } else {
-            format!("{path}.{name}")
-        };
-        match (node.properties.get(&name), &node.additional) {
-            (Some(child), _) => prune_value(child, &mut map[&name], &below, unknown),
-            (None, Additional::Each(child)) => prune_value(child, &mut map[&name], &below, unknown),
-            (None, Additional::Any) => {}
-            (None, Additional::None) if node.preserve_unknown => {}
-            (None, Additional::None) => {
-                map.remove(&name);
-                unknown.push(below);
-            }
+    /// The node and the trail of a field.
+    fn step<'a>(&'a self, name: &'a str, trail: &'a Trail<'a>) -> Option<(&'a Self, Trail<'a>)> {
+        match (self.properties.get(name), &self.additional) {
+            (Some(child), _) => Some((child, Trail::Field(trail, name))),
+            (None, Additional::Each(each)) => Some((each, Trail::Key(trail, name))),
+            _ => None,
         }
     }
 }
 
-fn prune_value(node: &Node, value: &mut Value, path: &str, unknown: &mut Vec<String>) {
-    match value {
-        Value::Object(map) => prune_object(node, map, path, false, unknown),
-        Value::Array(list) => {
-            let Some(items) = &node.items else { return };
-            for (index, item) in list.iter_mut().enumerate() {
-                prune_value(items, item, &format!("{path}[{index}]"), unknown);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn default_node(node: &Node, value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            for (name, child) in &node.properties {
-                let Some(default) = &child.default else { continue };
-                let absent = match map.get(name) {
-                    None => true,
-                    Some(Value::Null) => !child.nullable,
-                    Some(_) => false,
-                };
-                if absent {
-                    map.insert(name.clone(), default.clone());
-                }
-            }
-            for (name, inner) in map.iter_mut() {
-                match (node.properties.get(name), &node.additional) {
-                    (Some(child), _) => default_node(child, inner),
-                    (None, Additional::Each(child)) => default_node(child, inner),
-                    _ => {}
-                }
-            }
-        }
-        Value::Array(list) => {
-            if let Some(items) = &node.items {
-                list.iter_mut().for_each(|item| default_node(items, item));
-            }
-        }
-        _ => {}
-    }
-}
-
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -1,43 +1,51 @@
 //! The server: built (store open, caches filled, socket bound, files written), then served. Every connection is a task
 //! that is awaited at the end.
+//!
+//! It goes down in this order, so that a client never sees more than its own request refused:
+//!
+//! 1. *leaving*: `/readyz` fails from now on; everything else is served as before;
+//! 2. *closed*: no connection is accepted any more;
+//! 3. *streams end*: watches and logs are ended properly, HTTP/2 clients are told to go elsewhere (GOAWAY), connections
+//!    close as soon as they have nothing open;
+//! 4. *drained*: requests that are being worked on finish, for at most `DRAIN`; what is left then is left;
+//! 5. *settled*: the feed, the probe and housekeeping end, the audit log and the logs of jobs are written out.
+//!
+//! Between the first two there is no pause: nobody balances load over several of us, and a client that is refused tries
+//! again.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use breakbulk_logs::ingest_service;
-use http::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use breakbulk_store::Store;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Chain;
-use crate::authentication::{Identity, MASTERS};
-use crate::cacher::{Cacher, Feed, FeedError};
+use crate::audit::{AuditError, AuditLog};
+use crate::authentication::{MASTERS, Tokens};
+use crate::authorization::{self, Authorizer};
+use crate::cacher::{Adopt, Cacher, Feed, FeedError};
 use crate::config::Config;
-use crate::endpoints::{App, handle};
+use crate::endpoints::App;
+use crate::establish::Establish;
+use crate::health::Health;
 use crate::joblog::{CachedJobs, JobAuthority, JobLogs, Jobs};
+use crate::metrics::{Measured, Metrics};
+use crate::openapi::OpenApi;
+use crate::overload::Overload;
 use crate::pki::{self, Authority, PkiError};
 use crate::registry::Registry;
 use crate::registry::objects::{Objects, Submitted, WriteOptions};
-use crate::{housekeeping, ingest, kubeconfig, storage};
+use crate::{connection, housekeeping, ingest, kubeconfig, storage};
 
 /// Namespaces that are always there.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
-/// A handshake that takes longer is given up.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// What a client may send before it is told to wait, per stream and per connection: logs come in at hundreds of
-/// megabytes a second.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
 /// How long open requests get to finish when the server goes down.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -71,9 +79,24 @@ pub enum ServerError {
         #[source]
         source: std::io::Error,
     },
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The table of kinds has no Jobs: a build without them makes no sense.
     #[error("the table of kinds has no Jobs")]
     NoJobs,
+    /// The table of kinds has no definitions: no kind could be added.
+    #[error("the table of kinds has no definitions")]
+    NoDefinitions,
+    /// The objects of a kind that a definition brought could not be read.
+    #[error("cannot read the objects of the defined kinds")]
+    Definitions(#[source] breakbulk_store::Error),
+    /// The table of kinds has no roles or no bindings: nobody could do anything.
+    #[error("the table of kinds has no roles and bindings")]
+    NoRoles,
+    /// The default roles and bindings could not be made.
+    #[error("cannot make the default roles and bindings")]
+    Roles(#[source] crate::status::ApiError),
     /// A namespace that is always there could not be made.
     #[error("cannot create namespace {name}")]
     Namespace {
@@ -96,20 +119,30 @@ pub struct Server {
     history: Duration,
     app: Arc<App>,
     feed: Feed,
+    adopt: Adopt,
+    establish: Establish,
 }
 
 /// Builds the server.
 pub async fn build(config: Config) -> Result<Server, ServerError> {
-    let store = storage::open(&config.store).await?;
+    let metrics = Metrics::new();
+    let store = Measured::over(storage::open(&config.store).await?, &metrics);
     let registry = Arc::new(Registry::new());
     let cacher = Arc::new(Cacher::new(store.clone()));
-    let (feed, _adopt) = Feed::fill(cacher.clone(), registry.clone()).await?;
-    let objects = Objects {
+    let (mut feed, adopt) = Feed::fill(cacher.clone(), registry.clone()).await?;
+    let read_only = Objects {
         store,
         cacher,
         registry,
-        admission: Arc::new(Chain::standard()),
+        admission: Arc::new(Chain::empty()),
     };
+    let authorizer = Arc::new(Authorizer::new(read_only.clone()).ok_or(ServerError::NoRoles)?);
+    let objects = Objects {
+        admission: Arc::new(Chain::standard(authorizer.clone())),
+        ..read_only
+    };
+    let mut establish = Establish::new(objects.clone()).ok_or(ServerError::NoDefinitions)?;
+    establish.load(&mut feed).await.map_err(ServerError::Definitions)?;
 
     let listen = |source| ServerError::Listen {
         address: config.listen,
@@ -126,7 +159,10 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     for name in NAMESPACES {
         ensure_namespace(&objects, name).await?;
     }
-    let app = app(&config, objects)?;
+    authorization::bootstrap::ensure(&objects)
+        .await
+        .map_err(ServerError::Roles)?;
+    let app = app(&config, objects, authorizer, metrics, url.clone())?;
     Ok(Server {
         listener,
         address,
@@ -137,10 +173,18 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
         history: config.history,
         app,
         feed,
+        adopt,
+        establish,
     })
 }
 
-fn app(config: &Config, objects: Objects) -> Result<Arc<App>, ServerError> {
+fn app(
+    config: &Config,
+    objects: Objects,
+    authorizer: Arc<Authorizer>,
+    metrics: Arc<Metrics>,
+    url: String,
+) -> Result<Arc<App>, ServerError> {
     let log_store = storage::open_logs(&config.log_dir)?;
     let shutdown = CancellationToken::new();
     let jobs = CachedJobs::new(&objects.registry).ok_or(ServerError::NoJobs)?;
@@ -148,13 +192,24 @@ fn app(config: &Config, objects: Objects) -> Result<Arc<App>, ServerError> {
     let authority = Arc::new(JobAuthority::new(jobs.clone()));
     let service = ingest::bounded(ingest_service(log_store.clone(), authority, shutdown.clone()));
     let logs = JobLogs::new(log_store.clone(), jobs);
+    let key = pki::service_account_key(&config.pki_dir)?;
+    let health = Arc::new(Health::new());
+    let open = |audit| AuditLog::open(audit, metrics.clone(), health.clone());
+    let audit = config.audit.as_ref().map(open).transpose()?;
     Ok(Arc::new(App {
+        tokens: Tokens::new(key, objects.clone()),
+        authorizer,
+        url,
         objects,
-        openapi: OnceLock::new(),
+        openapi: Arc::new(OpenApi::default()),
         logs,
         log_store,
         ingest: service,
         shutdown,
+        overload: Overload::new(config.limits),
+        metrics,
+        health,
+        audit: audit.map(Arc::new),
     }))
 }
 
@@ -260,29 +315,28 @@ impl Server {
         ))
     }
 
-    /// Serves until it is told to stop; then lets open requests finish for a while.
+    /// Serves until it is told to stop; then goes down in order, as told above.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), ServerError> {
+        let app = self.app;
         let tasks = TaskTracker::new();
-        let stop = self.app.shutdown.clone();
+        let stop = app.shutdown.clone();
+        let Objects { store, cacher, .. } = app.objects.clone();
+        let store: Arc<dyn Store> = store;
         tasks.spawn(self.feed.run(stop.clone()));
-        tasks.spawn(housekeeping::run(self.app.objects.clone(), self.history, stop.clone()));
-        let connections = TaskTracker::new();
-        loop {
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, self.acceptor.clone(), self.app.clone()));
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: it passes, and until then trying at once is a loop.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
+        tasks.spawn(housekeeping::run(app.objects.clone(), self.history, stop.clone()));
+        tasks.spawn(self.establish.run(self.adopt, stop.clone()));
+        tasks.spawn(app.health.clone().probe(store, cacher, stop.clone()));
+        tasks.spawn(authorization::aggregation::run(app.objects.clone(), stop.clone()));
+        // What was written while the server was built, the default roles above all, is to be seen by the first request.
+        if let Err(error) = app.objects.cacher.catch_up().await {
+            tracing::warn!(%error, "the caches are behind; the first requests may be refused");
         }
+        let connections = TaskTracker::new();
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            never = accept(&self.listener, &self.acceptor, &app, &connections) => match never {},
+        }
+        app.health.leave();
         drop(self.listener);
         stop.cancel();
         connections.close();
@@ -291,58 +345,35 @@ impl Server {
         }
         tasks.close();
         tasks.wait().await;
-        self.app.log_store.close().await;
+        if let Some(audit) = &app.audit {
+            audit.close().await;
+        }
+        app.log_store.close().await;
         Ok(())
     }
 }
 
-/// One connection, to its end.
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, app: Arc<App>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    let tls = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-        Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => return tracing::debug!("a TLS handshake took too long"),
-    };
-    let certificate = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let identity = Arc::new(certificate.map_or_else(Identity::anonymous, Identity::from_certificate));
-    let shutdown = app.shutdown.clone();
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (app, identity) = (app.clone(), identity.clone());
-        async move { Ok::<_, Infallible>(handle(app, identity, request.map(Body::new)).await) }
-    });
-    let builder = protocols();
-    let serving = builder.serve_connection(TokioIo::new(tls), service);
-    let mut serving = std::pin::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+/// Takes connections in for good.
+async fn accept(
+    listener: &TcpListener,
+    acceptor: &TlsAcceptor,
+    app: &Arc<App>,
+    connections: &TaskTracker,
+) -> std::convert::Infallible {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => match app.overload.accept() {
+                Some(permit) => {
+                    connections.spawn(connection::serve(stream, peer, acceptor.clone(), app.clone(), permit));
+                }
+                // Closed unheard: a handshake would cost what we do not have.
+                None => drop(stream),
+            },
+            Err(error) => {
+                // Out of file descriptors, most likely: it passes, and until then trying at once is a loop.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error = %error, "a connection ended with an error");
     }
-}
-
-/// HTTP/2 and HTTP/1.1, with their bounds.
-fn protocols() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(1000)
-        .max_send_buf_size(1 << 20)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(30));
-    builder
 }

@@ -151,6 +151,11 @@ impl ApiError {
         Self::new(404, "NotFound", "the server could not find the requested resource")
     }
 
+    /// 405, for a reason of its own.
+    pub fn method_not_allowed_because(message: impl Into<String>) -> Self {
+        Self::new(405, "MethodNotAllowed", message)
+    }
+
     /// 405.
     pub fn method_not_allowed() -> Self {
         Self::new(

@@ -59,7 +59,7 @@ impl Columns {
                 name: definition.name.clone(),
                 type_: definition.type_.clone(),
                 format: definition.format.clone().unwrap_or_default(),
-                description: definition.description.clone().unwrap_or_default(),
+                description: description(definition),
                 priority: definition.priority.unwrap_or(0),
                 cell: if date { Cell::Age(path) } else { Cell::Path(path) },
             });
@@ -110,12 +110,34 @@ impl Column {
         match &self.cell {
             Cell::Name => object.pointer("/metadata/name").cloned().unwrap_or(Value::Null),
             Cell::Computed(cell) => cell(object, now),
-            Cell::Age(path) => path.first(object).map_or(Value::Null, |value| age::of(value, now)),
+            // What is no text has no age; a text that is no time is told to be none.
+            Cell::Age(path) => match path.first(object) {
+                Some(value @ Value::String(_)) => age::of(value, now),
+                _ => Value::Null,
+            },
             Cell::Path(path) => path
                 .first(object)
                 .map_or(Value::Null, |value| typed(&self.type_, value)),
         }
     }
+}
+
+/// What a column shows, in its author's words or upstream's.
+fn description(definition: &CustomResourceColumnDefinition) -> String {
+    let given = definition.description.clone().filter(|text| !text.is_empty());
+    given.unwrap_or_else(|| {
+        let path = &definition.json_path;
+        format!("Custom resource definition column (in JSONPath format): {path}")
+    })
+}
+
+/// A number without its fraction.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what an i64 cannot hold becomes the nearest that it can"
+)]
+fn whole(number: f64) -> i64 {
+    number as i64
 }
 
 /// A value as a column's type wants it; one that does not fit shows nothing.
@@ -124,7 +146,10 @@ fn typed(type_: &str, value: &Value) -> Value {
         (_, Value::Null) => Value::Null,
         ("string", Value::String(_)) => value.clone(),
         ("string", other) => Value::String(other.to_string()),
-        ("integer", value) => value.as_i64().map_or(Value::Null, Value::from),
+        ("integer", value) => value
+            .as_i64()
+            .or_else(|| value.as_f64().map(whole))
+            .map_or(Value::Null, Value::from),
         ("number", value) => value.as_f64().map_or(Value::Null, Value::from),
         ("boolean", Value::Bool(_)) => value.clone(),
         _ => Value::Null,
@@ -178,10 +203,13 @@ mod tests {
             column("Age", "date", ".metadata.creationTimestamp"),
             column("None", "string", ".spec.none"),
             column("List", "string", ".spec.list"),
+            column("Float", "integer", ".spec.float"),
+            column("When", "date", ".spec.list"),
+            column("Never", "date", ".metadata.name"),
         ]);
         let object = json!({
             "metadata": {"name": "x", "creationTimestamp": "2026-01-01T23:00:00Z", "labels": {"breakbulk.dev/run": "r"}},
-            "spec": {"n": 3, "list": ["a", "b"]},
+            "spec": {"n": 3, "list": ["a", "b"], "float": 3.7},
             "status": {"conditions": [{"type": "Other", "status": "False"}, {"type": "Ready", "status": "True"}]},
         });
         assert_eq!(
@@ -193,8 +221,16 @@ mod tests {
                 json!("r"),
                 json!("60m"),
                 json!(null),
-                json!("[\"a\",\"b\"]")
+                json!("[\"a\",\"b\"]"),
+                json!(3),
+                json!(null),
+                json!("<invalid>"),
             ]
+        );
+        let described = &columns.definitions()[2]["description"];
+        assert_eq!(
+            described,
+            "Custom resource definition column (in JSONPath format): .spec.n"
         );
     }
 

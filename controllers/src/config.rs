@@ -53,6 +53,9 @@ pub struct Settings {
     /// A node whose lease has not been renewed for so long has lost its attempts. Must be longer than the agents'
     /// own fence and the time they take to kill.
     pub node_lost_after: Duration,
+    /// The certificates by which the API server is known, PEM, as every namespace is told. Unset: those of the
+    /// connection.
+    pub roots: Option<String>,
 }
 
 impl Settings {
@@ -63,6 +66,7 @@ impl Settings {
             allow_local_git: false,
             node_silent_after: Duration::from_secs(12),
             node_lost_after: Duration::from_secs(45),
+            roots: None,
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | [`git_repository`] | repositories, the git servers | records moves as GitEvents, then where refs point |
 //! | [`garbage_collector`] | who belongs to whom, of all kinds | deletes what has lost its owners |
 //! | [`namespace`] | namespaces being deleted | empties them |
+//! | [`service_account`] | namespaces | keeps the account `default` and the server's certificate in each |
 //! | [`trigger`] | GitEvents, Pipelines | one run for each that matches |
 //!
 //! Each is *observe, plan, act*: a plan is a pure function, tested on its own; acting twice on it is acting once. They
@@ -32,6 +33,7 @@ pub mod pipeline_run;
 pub mod runtime;
 pub mod scheduler;
 pub mod serve;
+pub mod service_account;
 pub mod trigger;
 mod wiring;
 pub mod world;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Election, Settings};
 use crate::runtime::leader::{self, Candidate};
+use crate::service_account;
 use crate::wiring;
 use crate::world::World;
 
@@ -40,11 +41,16 @@ impl std::fmt::Debug for Controllers {
 /// # Errors
 /// Credentials that cannot be used.
 pub async fn build(config: Config) -> Result<Controllers, BuildError> {
+    let connection = config.server.config().await.map_err(BuildError::Connect)?;
     let client = config.server.client().await.map_err(BuildError::Connect)?;
+    let mut settings = config.settings;
+    if settings.roots.is_none() {
+        settings.roots = service_account::pem(connection.root_cert.as_deref().unwrap_or_default());
+    }
     Ok(Controllers {
         client,
         election: config.election,
-        settings: config.settings,
+        settings,
     })
 }
 

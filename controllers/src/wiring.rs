@@ -6,7 +6,7 @@ use breakbulk_schemas::concurrency_group::MemberKind;
 use breakbulk_schemas::{ConcurrencyGroup, GitEvent, GitRepository, Job, Pipeline, PipelineRun};
 use futures::FutureExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Node};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, ServiceAccount};
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
@@ -17,7 +17,7 @@ use crate::scheduler::Scheduler;
 use crate::world::{self, World};
 use crate::{
     concurrency_group, garbage_collector, git_repository, job, namespace, node_lifecycle, pipeline, pipeline_run,
-    trigger,
+    service_account, trigger,
 };
 
 /// How many objects of one kind are reconciled at the same time.
@@ -36,6 +36,7 @@ struct Queues {
     repositories: Arc<Queue>,
     events: Arc<Queue>,
     namespaces: Arc<Queue>,
+    accounts: Arc<Queue>,
     garbage: Arc<Queue>,
 }
 
@@ -130,6 +131,7 @@ impl Wired {
             AT_ONCE,
             Arc::new(namespace::Controller::new(world(), catalog))
         );
+        row!(accounts, AT_ONCE, Arc::new(service_account::Controller::new(world())));
         row!(garbage, AT_ONCE, Arc::clone(&wired.collector));
         tasks.spawn(Arc::clone(&wired.collector).watch());
         let (world, scheduler) = (world(), Arc::clone(&wired.scheduler));
@@ -164,6 +166,8 @@ impl Wiring {
             nodes => node_changed,
             leases => lease_changed,
             namespaces => namespace_changed,
+            accounts => account_changed,
+            root_maps => root_map_changed,
         );
     }
 
@@ -233,6 +237,15 @@ impl Wiring {
 
     fn namespace_changed(&self, change: &Change<'_, Namespace>) {
         self.queues.namespaces.add(change.key.clone());
+        self.queues.accounts.add(change.key.clone());
         self.collector.changed(change);
+    }
+
+    fn account_changed(&self, change: &Change<'_, ServiceAccount>) {
+        self.queues.accounts.add(Key::new("", change.key.namespace.clone()));
+    }
+
+    fn root_map_changed(&self, change: &Change<'_, ConfigMap>) {
+        self.queues.accounts.add(Key::new("", change.key.namespace.clone()));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use breakbulk_schemas::{ConcurrencyGroup, GitEvent, GitRepository, Job, Pipeline, PipelineRun, labels};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Node, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Secret, ServiceAccount};
 use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Settings;
 use crate::runtime::{Cache, Index, Key, Store};
+use crate::service_account;
 
 /// The namespace of the nodes' leases.
 pub const NODE_LEASES: &str = "kube-node-lease";
@@ -48,6 +49,10 @@ pub struct World {
     pub leases: Store<Lease>,
     /// Namespaces.
     pub namespaces: Store<Namespace>,
+    /// The account `default` of each namespace; no others.
+    pub accounts: Store<ServiceAccount>,
+    /// The ConfigMap of each namespace that names the server's certificates; no others.
+    pub root_maps: Store<ConfigMap>,
     /// Secrets: never cached, read when needed.
     pub secrets: Store<Secret>,
     /// Jobs by the run they belong to.
@@ -85,6 +90,8 @@ impl World {
             nodes: Store::new(client.clone(), Arc::new(Cache::default())),
             leases: Store::new(client.clone(), Arc::new(Cache::default())),
             namespaces: Store::new(client.clone(), Arc::new(Cache::default())),
+            accounts: Store::new(client.clone(), Arc::new(Cache::default())),
+            root_maps: Store::new(client.clone(), Arc::new(Cache::default())),
             secrets: Store::new(client.clone(), Arc::new(Cache::default())),
             jobs_by_run: Arc::new(Index::new(run_of)),
             creating: Semaphore::new(CREATING),
@@ -98,23 +105,26 @@ impl World {
     pub fn watch(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
         /// One task per kind; each owns a handle to the world.
         macro_rules! watch {
-            ($($field:ident => $api:expr),+ $(,)?) => {$(
+            ($($field:ident => $api:expr $(, named $name:expr)?);+ $(;)?) => {$(
                 let world = Arc::clone(self);
                 let api = $api;
-                tasks.spawn(async move { world.$field.cache().watch(api, watch_config()).await });
+                let config = watch_config()$(.fields(&format!("metadata.name={}", $name)))?;
+                tasks.spawn(async move { world.$field.cache().watch(api, config).await });
             )+};
         }
         let client = || self.client.clone();
         watch!(
-            pipelines => Api::all(client()),
-            runs => Api::all(client()),
-            jobs => Api::all(client()),
-            repositories => Api::all(client()),
-            events => Api::all(client()),
-            groups => Api::all(client()),
-            nodes => Api::all(client()),
-            leases => Api::namespaced(client(), NODE_LEASES),
-            namespaces => Api::all(client()),
+            pipelines => Api::all(client());
+            runs => Api::all(client());
+            jobs => Api::all(client());
+            repositories => Api::all(client());
+            events => Api::all(client());
+            groups => Api::all(client());
+            nodes => Api::all(client());
+            leases => Api::namespaced(client(), NODE_LEASES);
+            namespaces => Api::all(client());
+            accounts => Api::all(client()), named service_account::ACCOUNT;
+            root_maps => Api::all(client()), named service_account::ROOTS;
         );
     }
 
@@ -130,6 +140,8 @@ impl World {
             self.nodes.cache().ready(),
             self.leases.cache().ready(),
             self.namespaces.cache().ready(),
+            self.accounts.cache().ready(),
+            self.root_maps.cache().ready(),
         ];
         for mut ready in all {
             // The senders live as long as the world.
@@ -148,6 +160,8 @@ impl World {
         self.nodes.cache().unhook();
         self.leases.cache().unhook();
         self.namespaces.cache().unhook();
+        self.accounts.cache().unhook();
+        self.root_maps.cache().unhook();
     }
 
     /// Tells people something about an object. Losing it loses nothing but the telling.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
     version = "v1",
     kind = "ConcurrencyGroup",
     plural = "concurrencygroups",
+    doc = "A ConcurrencyGroup limits how many runs or jobs go on at the same time.",
     shortname = "cg",
     category = "ci",
     namespaced,

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
     version = "v1",
     kind = "GitEvent",
     plural = "gitevents",
+    doc = "A GitEvent is a push to one ref of a GitRepository.",
     shortname = "gitev",
     category = "ci",
     namespaced,

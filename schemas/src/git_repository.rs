@@ -19,6 +19,7 @@ use crate::Duration;
     version = "v1",
     kind = "GitRepository",
     plural = "gitrepositories",
+    doc = "A GitRepository is a repository that pipelines work on.",
     shortname = "repo",
     category = "ci",
     namespaced,

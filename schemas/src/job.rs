@@ -27,6 +27,7 @@ use crate::pipeline::{ConcurrencyPolicy, Network, Resources, Retry, SecretUse, S
     version = "v1",
     kind = "Job",
     plural = "jobs",
+    doc = "A Job runs a script on one node. Its spec is final but for nodeName, attempt, cancel and priority.",
     category = "ci",
     namespaced,
     status = "JobStatus",

@@ -21,6 +21,7 @@ use crate::{Duration, Scalar};
     version = "v1",
     kind = "Pipeline",
     plural = "pipelines",
+    doc = "A Pipeline declares jobs, what they need of each other, and what starts them.",
     shortname = "pl",
     category = "ci",
     namespaced,

@@ -20,6 +20,7 @@ use crate::{Duration, Scalar};
     version = "v1",
     kind = "PipelineRun",
     plural = "pipelineruns",
+    doc = "A PipelineRun carries a Pipeline out once.",
     shortname = "run",
     shortname = "runs",
     shortname = "plr",

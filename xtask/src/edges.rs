@@ -45,7 +45,7 @@ const TABLE: &[Row] = &[
     row("breakbulk-client", &["breakbulk-schemas"]),
     row("breakbulk-logs", &["breakbulk-log-api", "breakbulk-log-record"]),
     // Layer 2: processes. They meet on the wire only.
-    row("breakbulk-apiserver", &["breakbulk-schemas", "breakbulk-store", "breakbulk-logs", "breakbulk-log-api", "breakbulk-log-record"]),
+    row("breakbulk-apiserver", &["breakbulk-schemas", "breakbulk-store", "breakbulk-logs", "breakbulk-log-api", "breakbulk-log-record", "breakbulk-protobuf"]),
     row("breakbulk-controllers", &["breakbulk-schemas", "breakbulk-client"]),
     row("breakbulk-node-agent", &["breakbulk-schemas", "breakbulk-client", "breakbulk-log-api", "breakbulk-log-record", "breakbulk-sandbox"]),
     // Layer 3: what composes or drives the processes.

@@ -8,6 +8,7 @@
 //!
 //! Reads are never asked about, and neither is what the server writes by itself ([`Author::Server`]).
 
+mod escalation;
 mod lifecycle;
 
 use std::collections::BTreeMap;
@@ -17,10 +18,13 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::authentication::Identity;
+use crate::authorization::Authorizer;
+use crate::establish::Guard;
 use crate::registry::Resource;
 use crate::registry::objects::{Objects, Persist};
 use crate::status::ApiResult;
 
+pub use escalation::NoEscalation;
 pub use lifecycle::NamespaceLifecycle;
 
 /// Who writes.
@@ -112,10 +116,19 @@ pub struct Chain {
 
 impl Chain {
     /// The steps that every server has.
-    pub fn standard() -> Self {
+    pub fn standard(authorizer: Arc<Authorizer>) -> Self {
         Self {
-            steps: vec![Box::new(NamespaceLifecycle)],
+            steps: vec![
+                Box::new(NamespaceLifecycle),
+                Box::new(Guard),
+                Box::new(NoEscalation::new(authorizer)),
+            ],
         }
+    }
+
+    /// No step: for what only reads.
+    pub fn empty() -> Self {
+        Self { steps: Vec::new() }
     }
 
     /// Lets every step change the object.

@@ -34,7 +34,7 @@ pub(super) fn decide(node: &str, asks: &Attributes<'_>, lookup: &dyn NodeLookup)
         _ => false,
     };
     if allowed {
-        return Decision::Allow;
+        return Decision::Allow(None);
     }
     Decision::Deny("a node may only reach what belongs to it and to the jobs bound to it".to_owned())
 }
@@ -114,7 +114,7 @@ mod tests {
             field_selector: &field_selector,
             path: "",
         };
-        decide(node, &asks, &OneJob) == Decision::Allow
+        decide(node, &asks, &OneJob).is_allowed()
     }
 
     #[test]

@@ -79,6 +79,16 @@ impl Feed {
         Ok((feed, Adopt(adopt)))
     }
 
+    /// Before it runs: fills a storage that the table is about to take up, to the revision of the others or a newer one.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn take_up(&mut self, storage: Arc<Storage>) -> Result<(), Error> {
+        fill_one(&*self.cacher.store, &storage).await?;
+        self.adopted.push(storage);
+        Ok(())
+    }
+
     /// Follows the store until it is told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {

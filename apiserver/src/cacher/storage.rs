@@ -137,15 +137,6 @@ impl StorageCache {
         self.reset(BTreeMap::new(), u64::MAX);
     }
 
-    /// How many objects there are, and how many bytes they take.
-    pub fn size(&self) -> (usize, usize) {
-        let state = self.read();
-        (
-            state.objects.len(),
-            state.objects.values().map(|entry| entry.size()).sum(),
-        )
-    }
-
     /// The revision of its last change.
     pub fn applied(&self) -> u64 {
         self.read().applied
@@ -163,6 +154,16 @@ impl StorageCache {
     /// Ticks when something changes.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.read().objects.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// One object.

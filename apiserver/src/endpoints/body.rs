@@ -61,7 +61,9 @@ pub(super) fn parse(bytes: &[u8], format: Format) -> ApiResult<Submitted> {
         Format::Json => parse_json(bytes),
         Format::Yaml => {
             let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("the body is not UTF-8"))?;
-            let object: Value = serde_saphyr::from_str(text)
+            // Aliases are bounded by the parser's own budget; its depth is ours.
+            let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: MAX_DEPTH } };
+            let object: Value = serde_saphyr::from_str_with_options(text, options)
                 .map_err(|e| ApiError::bad_request(format!("the body is not valid YAML: {e}")))?;
             Ok(Submitted {
                 object,
@@ -79,4 +81,31 @@ pub(super) fn parse_json(bytes: &[u8]) -> ApiResult<Submitted> {
     let (object, duplicates) = json::parse(bytes, MAX_DEPTH)
         .map_err(|e| ApiError::bad_request(format!("the body of the request is not valid JSON: {e}")))?;
     Ok(Submitted { object, duplicates })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_is_as_deep_as_json_may_be_and_no_deeper() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        for format in [Format::Json, Format::Yaml] {
+            assert!(parse(nested(90).as_bytes(), format).is_ok(), "{format:?}");
+            let refused = parse(nested(5_000).as_bytes(), format).unwrap_err();
+            assert_eq!(refused.code(), 400, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn aliases_that_multiply_are_refused() {
+        let mut text = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for (name, of) in ["b", "c", "d", "e", "f", "g", "h"]
+            .into_iter()
+            .zip(["a", "b", "c", "d", "e", "f", "g"])
+        {
+            text += &format!("{name}: &{name} [{}]\n", vec![format!("*{of}"); 10].join(", "));
+        }
+        assert_eq!(parse(text.as_bytes(), Format::Yaml).unwrap_err().code(), 400);
+    }
 }

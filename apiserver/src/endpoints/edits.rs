@@ -26,8 +26,8 @@ pub(super) struct Patch {
     pub(super) format: PatchFormat,
     /// The patch.
     pub(super) document: Submitted,
-    /// The kind of the object: strategic merges depend on it.
-    pub(super) kind: String,
+    /// How objects of the kind merge: strategic patches depend on it.
+    pub(super) rules: Option<patch::strategic::Rules<'static>>,
 }
 
 #[async_trait]
@@ -35,10 +35,10 @@ impl Edit for Patch {
     async fn apply(&self, old: Value) -> ApiResult<Change> {
         let mut new = old;
         let patch = &self.document.object;
-        match self.format {
-            PatchFormat::Json => patch::json::apply(&mut new, patch),
-            PatchFormat::Strategic => patch::strategic::apply(&mut new, patch, &self.kind),
-            PatchFormat::Merge => {
+        match (self.format, self.rules) {
+            (PatchFormat::Json, _) => patch::json::apply(&mut new, patch),
+            (PatchFormat::Strategic, Some(rules)) => patch::strategic::apply(&mut new, patch, rules),
+            (PatchFormat::Merge | PatchFormat::Strategic, _) => {
                 patch::merge::apply(&mut new, patch);
                 Ok(())
             }

@@ -2,40 +2,54 @@
 //! answers it; whatever goes wrong becomes a Status.
 //!
 //! ```text
-//! request ─▶ path ─▶ authentication ─▶ authorization ─▶ admission ─▶ registry ─▶ cacher ─▶ store
+//! request ─▶ filters ─▶ authorization ─▶ admission ─▶ registry ─▶ cacher ─▶ store
 //! ```
+//!
+//! What happens to every request, whatever it asks for, is in [`filters`].
 
 mod body;
 mod edits;
 mod eviction;
+mod filters;
+mod held;
 mod list;
 mod log;
 mod lookup;
 mod negotiate;
+mod openapi;
 mod path;
 mod query;
 mod respond;
+mod review;
 mod shapes;
+mod status;
+mod transform;
 mod watch;
 mod write;
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::body::Body;
 use breakbulk_logs::{JobUid, LogStore, Namespace};
-use http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use crate::authentication::Identity;
-use crate::authorization::{self, Attributes, Decision};
+use crate::audit::AuditLog;
+use crate::authentication::{Identity, Tokens, impersonation};
+use crate::authorization::{self, Attributes, Authorizer, Decision};
+use crate::connection::Connection;
 use crate::discovery;
+use crate::health::Health;
 use crate::ingest::{self, LogService};
 use crate::joblog::JobLogs;
+use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
+use crate::overload::Overload;
 use crate::registry::Resource;
 use crate::registry::objects::{Objects, Persist};
+use crate::request::RequestInfo;
+use crate::reviews;
 use crate::selector::FieldSelector;
 use crate::status::Target as About;
 use crate::status::{ApiError, ApiResult};
@@ -44,20 +58,20 @@ use respond::Answer;
 use write::Target;
 
 pub use path::ObjectPath;
-use path::Route;
-
-/// The longest a request may take that does not stream, as upstream.
-const DEADLINE: Duration = Duration::from_secs(60);
-const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
-/// The longest Audit-Id of a client that is echoed.
-const AUDIT_ID_CHARS: usize = 64;
+pub(crate) use path::{HealthPath, Route};
 
 /// What requests are answered from.
 pub struct App {
     /// All objects.
     pub objects: Objects,
+    /// Whose bearer token is which.
+    pub tokens: Tokens,
+    /// Who may do what.
+    pub authorizer: Arc<Authorizer>,
+    /// Where clients reach this server: `https://host:port`.
+    pub url: String,
     /// The OpenAPI documents, made when somebody first asks for them.
-    pub openapi: OnceLock<OpenApi>,
+    pub openapi: Arc<OpenApi>,
     /// The logs of jobs, as clients read them.
     pub logs: JobLogs,
     /// The logs themselves.
@@ -66,17 +80,17 @@ pub struct App {
     pub ingest: LogService,
     /// The server is going down: streams end.
     pub shutdown: CancellationToken,
+    /// How many requests are let in.
+    pub overload: Arc<Overload>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How the server is.
+    pub health: Arc<Health>,
+    /// Where requests are written down, if they are.
+    pub audit: Option<Arc<AuditLog>>,
 }
 
-/// The media type of `/openapi/v2` in protobuf.
-const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-
 impl App {
-    fn openapi(&self) -> &OpenApi {
-        self.openapi
-            .get_or_init(|| OpenApi::build(&self.objects.registry.table()))
-    }
-
     /// After an object has gone: what else goes with it. A Job's logs do; if that fails they are left behind, which is
     /// told and harmless.
     pub(crate) async fn forget(&self, resource: &Resource, object: &serde_json::Value, persist: Persist) {
@@ -101,47 +115,58 @@ fn key_prefix(resource: &Resource, namespace: Option<&str>) -> String {
     }
 }
 
-/// Answers a request.
-pub async fn handle(app: Arc<App>, identity: Arc<Identity>, request: Request<Body>) -> Answer {
+/// Answers a request on a connection whose certificate names `connection`.
+pub async fn handle(app: Arc<App>, connection: Arc<Identity>, request: Request<Body>) -> Answer {
     if ingest::is_ingest(request.uri().path()) {
-        return ingest::handle(app.ingest.clone(), &identity, request).await;
+        let sending = request.extensions().get::<Connection>().cloned();
+        let answer = ingest::handle(app.ingest.clone(), &connection, request).await;
+        return answer.map(|body| sending.map_or(Body::empty(), |c| c.while_sent(body)));
     }
-    let audit_id = audit_id(request.headers());
-    let mut answer = match tokio::time::timeout(DEADLINE, route(&app, &identity, request)).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => respond::failure(&error),
-        Err(_) => respond::failure(&ApiError::timeout("the request did not complete in time")),
-    };
-    let headers = answer.headers_mut();
-    headers.insert(AUDIT_ID, audit_id);
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-cache, private"));
-    answer
+    let who = identify(&app, &connection, request.headers()).await;
+    filters::serve(app, who, request).await
 }
 
-fn audit_id(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(AUDIT_ID).filter(|v| v.len() <= AUDIT_ID_CHARS).cloned();
-    given.unwrap_or_else(|| {
-        HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static("none"))
-    })
+/// Who sends a request.
+struct Who {
+    /// By certificate or token.
+    identity: Arc<Identity>,
+    /// Whom that one speaks for, if for somebody else.
+    speaks_for: Option<Arc<Identity>>,
 }
 
-async fn route(app: &Arc<App>, identity: &Arc<Identity>, request: Request<Body>) -> ApiResult<Answer> {
+impl Who {
+    /// Somebody who could not say who they are.
+    fn nobody() -> Self {
+        Self {
+            identity: Arc::new(Identity::anonymous()),
+            speaks_for: None,
+        }
+    }
+}
+
+/// Who sends a request, and whom that one speaks for.
+async fn identify(app: &App, connection: &Arc<Identity>, headers: &HeaderMap) -> ApiResult<Who> {
+    let identity = app.tokens.authenticate(headers, connection).await?;
+    let decide = |asks: &Attributes<'_>| app.authorizer.decide(&identity, asks);
+    let speaks_for = impersonation::impersonate(&identity, headers, decide)?.map(Arc::new);
+    Ok(Who { identity, speaks_for })
+}
+
+async fn route(
+    app: &Arc<App>,
+    identity: &Arc<Identity>,
+    info: &RequestInfo,
+    request: Request<Body>,
+) -> ApiResult<Answer> {
     let (parts, body) = request.into_parts();
-    match path::parse(parts.uri.path()) {
-        Route::Objects(path) => objects(app, identity, &parts, &path, body).await,
+    match &info.route {
+        Route::Objects(path) => objects(app, identity, &parts, path, body).await,
         route => {
-            let text = parts.uri.path();
-            let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-            let verb = if reads {
-                "get".to_owned()
-            } else {
-                parts.method.as_str().to_lowercase()
-            };
+            let text = info.path();
+            let verb = info.verb;
             let selector = FieldSelector::default();
             let asks = Attributes {
-                verb: &verb,
+                verb,
                 group: "",
                 resource: "",
                 subresource: "",
@@ -150,51 +175,61 @@ async fn route(app: &Arc<App>, identity: &Arc<Identity>, request: Request<Body>)
                 field_selector: &selector,
                 path: text.trim_end_matches('/'),
             };
-            if let Decision::Deny(_) = authorization::decide(identity, &asks, &app.objects) {
-                return Err(ApiError::forbidden_path(&identity.user, &verb, text));
-            }
-            if !reads {
+            let decision = match app.authorizer.decide(identity, &asks) {
+                Decision::Allow(_) => Ok(()),
+                Decision::Deny(_) => Err(ApiError::forbidden_path(&identity.user, verb, text)),
+            };
+            filters::decided(app, &parts, decision)?;
+            if verb != "get" {
                 return Err(ApiError::method_not_allowed());
             }
-            document(app, &parts, route)
+            match route {
+                Route::OpenApiV2 | Route::OpenApiV3(_) => openapi::answer(app, &parts, route).await,
+                route => document(app, &parts, route),
+            }
         }
     }
 }
 
 /// What is not about objects.
-fn document(app: &App, parts: &http::request::Parts, route: Route) -> ApiResult<Answer> {
+fn document(app: &App, parts: &http::request::Parts, route: &Route) -> ApiResult<Answer> {
     let table = &*app.objects.registry.table();
     let ok = |value: &serde_json::Value| Ok(respond::json(StatusCode::OK, value));
-    let format = negotiate::discovery(&parts.headers);
+    let format = match route {
+        Route::LegacyVersions | Route::Groups | Route::Group(_) | Route::Resources { .. } => {
+            negotiate::discovery(&parts.headers)?
+        }
+        _ => None,
+    };
     match (route, format) {
-        (Route::Health, _) => Ok(respond::content(
-            StatusCode::OK,
-            "text/plain; charset=utf-8",
-            "ok".into(),
-        )),
-        (Route::Metrics, _) => Ok(respond::content(
-            StatusCode::OK,
-            "text/plain; version=0.0.4",
-            metrics(app).into(),
-        )),
+        (Route::Health(path), _) => status::health(app, path, parts.uri.query().unwrap_or("")),
+        (Route::Metrics, _) => Ok(status::metrics(app)),
         (Route::Version, _) => ok(&discovery::version()),
+        (Route::OpenIdConfiguration, _) => Ok(cacheable(
+            "application/json",
+            &app.tokens.openid_configuration(&app.url),
+        )),
+        (Route::OpenIdKeys, _) => Ok(cacheable("application/jwk-set+json", &app.tokens.jwks())),
         (Route::LegacyVersions, Some(format)) => aggregated(&discovery::aggregated_core(table, format), format),
         (Route::Groups, Some(format)) => aggregated(&discovery::aggregated_groups(table, format), format),
         (Route::LegacyVersions, None) => ok(&discovery::api_versions(table)),
         (Route::Groups, None) => ok(&discovery::groups(table)),
-        (Route::Group(name), _) => ok(&discovery::group(table, &name).ok_or_else(ApiError::no_such_path)?),
+        (Route::Group(name), _) => ok(&discovery::group(table, name).ok_or_else(ApiError::no_such_path)?),
         (Route::Resources { group, version }, _) => {
-            ok(&discovery::resources(table, &group, &version).ok_or_else(ApiError::no_such_path)?)
+            ok(&discovery::resources(table, group, version).ok_or_else(ApiError::no_such_path)?)
         }
-        // An empty message is a valid, empty document; kubectl before 1.29 wants to have one.
-        (Route::OpenApiV2, _) => Ok(respond::content(StatusCode::OK, OPENAPI_V2, bytes::Bytes::new())),
-        (Route::OpenApiV3(None), _) => ok(&app.openapi().index()),
-        (Route::OpenApiV3(Some(place)), _) => {
-            let document = app.openapi().document(&place).ok_or_else(ApiError::no_such_path)?;
-            Ok(openapi_document(document, &parts.headers))
+        (Route::OpenApiV2 | Route::OpenApiV3(_) | Route::Objects(_) | Route::Unknown, _) => {
+            Err(ApiError::no_such_path())
         }
-        (Route::Objects(_) | Route::Unknown, _) => Err(ApiError::no_such_path()),
     }
+}
+
+/// What those who check tokens themselves may keep for an hour, as upstream says.
+fn cacheable(media: &'static str, body: &serde_json::Value) -> Answer {
+    let mut answer = respond::content(StatusCode::OK, media, body.to_string().into());
+    let hour = HeaderValue::from_static("public, max-age=3600");
+    answer.headers_mut().insert(CACHE_CONTROL, hour);
+    answer
 }
 
 fn aggregated(body: &serde_json::Value, format: discovery::Format) -> ApiResult<Answer> {
@@ -205,25 +240,6 @@ fn aggregated(body: &serde_json::Value, format: discovery::Format) -> ApiResult<
     Ok(respond::content(StatusCode::OK, media, body.to_string().into()))
 }
 
-fn openapi_document(document: &crate::openapi::Document, headers: &HeaderMap) -> Answer {
-    let etag = HeaderValue::from_str(&format!("\"{}\"", document.hash)).unwrap_or(HeaderValue::from_static("\"\""));
-    let mut answer = if headers.get(IF_NONE_MATCH) == Some(&etag) {
-        respond::content(StatusCode::NOT_MODIFIED, "application/json", bytes::Bytes::new())
-    } else {
-        respond::encoded(StatusCode::OK, document.bytes.clone())
-    };
-    answer.headers_mut().insert(ETAG, etag);
-    answer
-}
-
-fn metrics(app: &App) -> String {
-    let reached = app.objects.cacher.reached();
-    format!(
-        "# HELP breakbulk_apiserver_revision The revision up to which the caches are filled.\n\
-         # TYPE breakbulk_apiserver_revision gauge\nbreakbulk_apiserver_revision {reached}\n"
-    )
-}
-
 async fn objects(
     app: &Arc<App>,
     identity: &Arc<Identity>,
@@ -231,17 +247,25 @@ async fn objects(
     path: &ObjectPath,
     body: Body,
 ) -> ApiResult<Answer> {
+    let review = reviews::find(&path.group, &path.version, &path.plural, path.subresource.as_deref());
+    if let Some(review) = review {
+        return review::review(app, identity, parts, (path, review), body).await;
+    }
     let resource = find(app, path)?;
     let query = Query::parse(parts.uri.query().unwrap_or(""))?;
     let watching = parts.method == Method::GET && path.subresource.is_none() && query.is_watch()?;
     let verb = verb(&parts.method, path, watching)?;
-    permit(app, identity, &resource, path, &query, verb, parts.uri.path())?;
+    let decision = permit(app, identity, &resource, path, &query, verb, parts.uri.path());
+    filters::decided(app, parts, decision)?;
     let verbs = match path.subresource.as_deref() {
         None => resource.verbs,
         Some(name) => resource.subresource(name).ok_or_else(ApiError::no_such_path)?.verbs,
     };
     if !verbs.contains(&verb) {
         return Err(ApiError::method_not_allowed());
+    }
+    if verb == "watch" {
+        negotiate::stream(&parts.headers)?;
     }
     let target = Target {
         app,
@@ -288,7 +312,13 @@ fn permit(
 ) -> ApiResult<()> {
     let selector = FieldSelector::parse(query.get("fieldSelector").unwrap_or(""))
         .map_err(|e| ApiError::bad_request(e.to_string()))?;
-    let name = path.name.as_deref().or_else(|| selector.required("metadata.name"));
+    // A list or watch of one object by its name is about that object, as upstream reads it.
+    let named = || {
+        matches!(verb, "list" | "watch")
+            .then(|| selector.required("metadata.name"))
+            .flatten()
+    };
+    let name = path.name.as_deref().or_else(named);
     let asks = Attributes {
         verb,
         group: &resource.group,
@@ -299,13 +329,18 @@ fn permit(
         field_selector: &selector,
         path: text,
     };
-    match authorization::decide(identity, &asks, &app.objects) {
-        Decision::Allow => Ok(()),
+    permit_attributes(app, identity, &asks)
+}
+
+/// 403 unless somebody may.
+fn permit_attributes(app: &App, identity: &Identity, asks: &Attributes<'_>) -> ApiResult<()> {
+    match app.authorizer.decide(identity, asks) {
+        Decision::Allow(_) => Ok(()),
         Decision::Deny(reason) => {
-            let about = About::new(&resource.group, &resource.plural, name.unwrap_or(""));
+            let about = About::new(asks.group, asks.resource, asks.name.unwrap_or(""));
             Err(ApiError::forbidden(
                 about,
-                authorization::refusal(identity, &asks, &reason),
+                authorization::refusal(identity, asks, &reason),
             ))
         }
     }

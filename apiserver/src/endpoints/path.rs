@@ -2,13 +2,17 @@
 
 /// A parsed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
-    /// `/healthz`, `/livez`, `/readyz` and what lies below.
-    Health,
+pub(crate) enum Route {
+    /// `/healthz`, `/livez`, `/readyz`, or a check below one of them.
+    Health(HealthPath),
     /// `/version`.
     Version,
     /// `/metrics`.
     Metrics,
+    /// `/.well-known/openid-configuration`.
+    OpenIdConfiguration,
+    /// `/openid/v1/jwks`.
+    OpenIdKeys,
     /// `/api`.
     LegacyVersions,
     /// `/apis`.
@@ -32,6 +36,15 @@ pub(super) enum Route {
     Unknown,
 }
 
+/// A path that asks how the server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HealthPath {
+    /// `healthz`, `livez` or `readyz`.
+    pub(crate) root: &'static str,
+    /// The one check that is asked for.
+    pub(crate) check: Option<String>,
+}
+
 /// A path to objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectPath {
@@ -49,17 +62,27 @@ pub struct ObjectPath {
     pub subresource: Option<String>,
 }
 
-/// Parses the path of a URL, percent-encoding and trailing slash included.
-pub(super) fn parse(path: &str) -> Route {
+impl Route {
+    /// Parses the path of a URL, percent-encoding and trailing slash included.
+    pub(crate) fn parse(path: &str) -> Self {
+        parse(path)
+    }
+}
+
+fn parse(path: &str) -> Route {
     let trimmed = path.trim_start_matches('/').trim_end_matches('/');
     let Some(parts) = trimmed.split('/').map(percent_decode).collect::<Option<Vec<String>>>() else {
         return Route::Unknown;
     };
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     match parts.as_slice() {
-        ["healthz" | "livez" | "readyz", ..] => Route::Health,
+        ["healthz", check @ ..] => health("healthz", check),
+        ["livez", check @ ..] => health("livez", check),
+        ["readyz", check @ ..] => health("readyz", check),
         ["version"] => Route::Version,
         ["metrics"] => Route::Metrics,
+        [".well-known", "openid-configuration"] => Route::OpenIdConfiguration,
+        ["openid", "v1", "jwks"] => Route::OpenIdKeys,
         ["openapi", "v2"] => Route::OpenApiV2,
         ["openapi", "v3"] => Route::OpenApiV3(None),
         ["openapi", "v3", rest @ ..] => Route::OpenApiV3(Some(rest.join("/"))),
@@ -72,6 +95,11 @@ pub(super) fn parse(path: &str) -> Route {
         ["apis", group, version, rest @ ..] => objects(group, version, rest),
         _ => Route::Unknown,
     }
+}
+
+fn health(root: &'static str, check: &[&str]) -> Route {
+    let check = (!check.is_empty()).then(|| check.join("/"));
+    Route::Health(HealthPath { root, check })
 }
 
 fn resources(group: &str, version: &str) -> Route {
@@ -176,7 +204,7 @@ mod tests {
         assert_eq!(path("/api/v1/nodes/n/status").subresource.as_deref(), Some("status"));
         assert_eq!(parse("/version/"), Route::Version);
         assert_eq!(parse("/api/"), Route::LegacyVersions);
-        assert_eq!(parse("/livez/ping"), Route::Health);
+        assert_eq!(parse("/livez/ping"), health("livez", &["ping"]));
         assert_eq!(parse("/api/v1/namespaces/../nodes"), Route::Unknown);
         assert_eq!(parse("/api/v1/nodes/a%2fb"), Route::Unknown);
     }

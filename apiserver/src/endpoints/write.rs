@@ -17,10 +17,11 @@ use super::respond::{self, Answer};
 use super::shapes::{self, ListHead, RowObject};
 use super::{App, ObjectPath, body, list, negotiate, query, watch};
 use crate::authentication::Identity;
+use crate::openapi;
 use crate::registry::objects::{
     DeleteOptions, Deleted, Edit, Part, Persist, UpdateOptions, Versioned, WriteOptions, Written,
 };
-use crate::registry::{Body as Checked, Resource, Sub, object};
+use crate::registry::{Accepting, Resource, Sub, object};
 use crate::status::{ApiError, ApiResult};
 
 /// Objects of a collection that are deleted at the same time: as many as the store writes together.
@@ -96,6 +97,10 @@ impl Target<'_> {
         if self.resource.namespaced && self.namespace().is_none() {
             return Err(ApiError::method_not_allowed());
         }
+        if self.resource.accepting == Accepting::NothingNew {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(ApiError::method_not_allowed_because(why));
+        }
         let options = self.write_options()?;
         self.shape()?;
         let format = negotiate::body_format(self.headers)?;
@@ -137,8 +142,8 @@ impl Target<'_> {
         let part = self.part()?;
         let write = self.write_options()?;
         self.shape()?;
-        let strategic = self.resource.is_typed() || self.is_own();
-        let format = negotiate::patch_format(self.headers, strategic)?;
+        let rules = openapi::merge_rules(&self.resource.group, &self.resource.version, &self.resource.kind);
+        let format = negotiate::patch_format(self.headers, rules.is_some())?;
         let document = body::parse_json(&body::read(request).await?)?;
         if format != PatchFormat::Json && !document.object.is_object() {
             return Err(ApiError::bad_request("a merge patch must be a JSON object"));
@@ -146,14 +151,9 @@ impl Target<'_> {
         let patch = Patch {
             format,
             document,
-            kind: self.resource.kind.clone(),
+            rules,
         };
         self.write(part, Versioned::Optional, write, patch).await
-    }
-
-    /// Whether the kind is one of ours, which take every kind of patch.
-    fn is_own(&self) -> bool {
-        matches!(self.resource.body, Checked::Schema(_)) && self.resource.group == breakbulk_schemas::GROUP
     }
 
     async fn write(&self, part: Part, versioned: Versioned, write: WriteOptions, edit: impl Edit) -> ApiResult<Answer> {

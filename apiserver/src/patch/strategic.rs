@@ -1,265 +1,244 @@
-//! Strategic merge patch, for the core kinds: a merge patch in which some lists are merged by a key, and directives
-//! say what a merge cannot (`$patch`, `$deleteFromPrimitiveList`, `$setElementOrder`, `$retainKeys`).
+//! Strategic merge patch, for Kubernetes' own kinds and ours: a merge patch in which some lists are merged by a key, and
+//! directives say what a merge cannot (`$patch`, `$deleteFromPrimitiveList`, `$setElementOrder`, `$retainKeys`).
 //!
-//! Which lists merge is data: the rows of `LISTS`, read off the `patchStrategy` and `patchMergeKey` tags of
-//! upstream's types for the kinds served here. A list that has no row is replaced.
+//! Which lists merge is said by the kind's schema, the one that is published: clients make their patches by it. The
+//! semantics and the texts of errors are those of `k8s.io/apimachinery/pkg/util/strategicpatch`; what is an internal
+//! error there, for a patch that makes no sense, is a bad request here.
+
+mod list;
+mod rules;
+
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Map, Value};
 
 use super::PatchError;
-
-/// How a list is merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Merge {
-    /// Its elements are objects, told apart by this field.
-    ByKey(&'static str),
-    /// Its elements are values; those of the patch are added.
-    AsSet,
-}
-
-/// Kind (empty: every kind), the list's path, and how it is merged.
-const LISTS: &[(&str, &str, Merge)] = &[
-    ("", "metadata.finalizers", Merge::AsSet),
-    ("", "metadata.ownerReferences", Merge::ByKey("uid")),
-    ("Namespace", "status.conditions", Merge::ByKey("type")),
-    ("Node", "spec.podCIDRs", Merge::AsSet),
-    ("Node", "status.addresses", Merge::ByKey("type")),
-    ("Node", "status.conditions", Merge::ByKey("type")),
-    ("Pod", "spec.containers", Merge::ByKey("name")),
-    ("Pod", "spec.volumes", Merge::ByKey("name")),
-    ("Pod", "status.conditions", Merge::ByKey("type")),
-    ("Service", "spec.ports", Merge::ByKey("port")),
-    ("Service", "status.conditions", Merge::ByKey("type")),
-    ("ServiceAccount", "imagePullSecrets", Merge::ByKey("name")),
-    ("ServiceAccount", "secrets", Merge::ByKey("name")),
-];
+use list::Identity;
+use rules::How;
+pub use rules::Rules;
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN: &str = "$retainKeys";
-const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
-const ORDER: &str = "$setElementOrder/";
+const DELETE_FROM: &str = "$deleteFromPrimitiveList";
+const ORDER: &str = "$setElementOrder";
 
-/// Applies `patch` to an object of `kind`. On an error `target` may be half changed: work on a copy.
-pub fn apply(target: &mut Value, patch: &Value, kind: &str) -> Result<(), PatchError> {
+/// Applies `patch` to an object whose kind has these rules.
+///
+/// # Errors
+/// If the patch is malformed, or a list of lists would have to be merged. `target` may then be half changed: work on a
+/// copy.
+pub fn apply(target: &mut Value, patch: &Value, rules: Rules<'_>) -> Result<(), PatchError> {
     let Value::Object(patch) = patch else {
-        return Err(PatchError::Malformed(
-            "a strategic merge patch must be an object".to_owned(),
-        ));
+        return Err(malformed("invalid JSON document"));
     };
-    object(target, patch, kind, "")
-}
-
-fn rule(kind: &str, path: &str) -> Option<Merge> {
-    LISTS
-        .iter()
-        .find(|(of, at, _)| *at == path && (of.is_empty() || *of == kind))
-        .map(|row| row.2)
-}
-
-fn object(target: &mut Value, patch: &Map<String, Value>, kind: &str, path: &str) -> Result<(), PatchError> {
-    match patch.get(DIRECTIVE).and_then(Value::as_str) {
-        Some("replace") => {
-            *target = Value::Object(patch.iter().filter(|(key, _)| *key != DIRECTIVE).map(own).collect());
-            return Ok(());
-        }
-        Some("delete") => {
-            *target = Value::Object(Map::new());
-            return Ok(());
-        }
-        Some("merge") | None => {}
-        Some(other) => return Err(PatchError::Malformed(format!("unknown $patch directive: {other}"))),
-    }
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }
-    let Value::Object(map) = target else { return Ok(()) };
-    if let Some(Value::Array(keep)) = patch.get(RETAIN) {
-        map.retain(|key, _| keep.iter().any(|name| name.as_str() == Some(key)));
+    match target {
+        Value::Object(map) => merge_map(map, patch.clone(), rules),
+        _ => Ok(()),
     }
-    for (key, value) in patch {
-        member(map, key, value, kind, path)?;
-    }
-    reorder(map, patch, kind, path);
-    Ok(())
 }
 
-fn own((key, value): (&String, &Value)) -> (String, Value) {
-    (key.clone(), value.clone())
+fn malformed(text: &str) -> PatchError {
+    PatchError::Malformed(text.to_owned())
 }
 
-fn member(map: &mut Map<String, Value>, key: &str, value: &Value, kind: &str, path: &str) -> Result<(), PatchError> {
-    if let Some(list) = key.strip_prefix(DELETE_FROM) {
-        if let (Some(Value::Array(have)), Value::Array(out)) = (map.get_mut(list), value) {
-            have.retain(|element| !out.contains(element));
-        }
-        return Ok(());
-    }
-    if key.starts_with('$') {
-        return Ok(());
-    }
-    let below = if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
+fn bad_directive(map: &Value) -> PatchError {
+    let directive = match &map[DIRECTIVE] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     };
-    match value {
-        Value::Null => {
-            map.remove(key);
-            Ok(())
-        }
-        Value::Object(inner) => object(map.entry(key.to_owned()).or_insert(Value::Null), inner, kind, &below),
-        Value::Array(elements) => match rule(kind, &below) {
-            Some(merge) => {
-                let have = map.entry(key.to_owned()).or_insert_with(|| Value::Array(Vec::new()));
-                list(have, elements, merge, kind, &below)
-            }
-            None => {
-                map.insert(key.to_owned(), value.clone());
-                Ok(())
-            }
-        },
-        other => {
-            map.insert(key.to_owned(), other.clone());
-            Ok(())
-        }
-    }
+    PatchError::Malformed(format!("unknown patch type: {directive} in map: {map}"))
 }
 
-fn list(target: &mut Value, patch: &[Value], merge: Merge, kind: &str, path: &str) -> Result<(), PatchError> {
-    let Value::Array(have) = target else {
-        *target = Value::Array(patch.to_vec());
-        return Ok(());
+fn bad_type(expected: &str, value: &Value) -> PatchError {
+    let got = match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
     };
-    let Merge::ByKey(key) = merge else {
-        for element in patch {
-            if !have.contains(element) {
-                have.push(element.clone());
-            }
-        }
-        return Ok(());
-    };
-    let directive = |element: &Value| element.get(DIRECTIVE).and_then(Value::as_str).map(str::to_owned);
-    if patch
-        .iter()
-        .any(|element| directive(element).as_deref() == Some("replace"))
-    {
-        have.clear();
-    }
-    for element in patch {
-        let Value::Object(fields) = element else {
-            return Err(PatchError::Malformed(format!(
-                "{path} must hold objects with the field {key}"
-            )));
-        };
-        let found = fields
-            .get(key)
-            .and_then(|id| have.iter().position(|item| item.get(key) == Some(id)));
-        match (directive(element).as_deref(), found) {
-            (Some("replace"), _) if fields.len() == 1 => {}
-            (Some("delete"), Some(at)) => _ = have.remove(at),
-            (Some("delete"), None) => {}
-            (_, Some(at)) => object(&mut have[at], fields, kind, path)?,
-            (_, None) if fields.contains_key(key) => {
-                let mut fresh = Value::Object(Map::new());
-                object(&mut fresh, fields, kind, path)?;
-                have.push(fresh);
-            }
-            (_, None) => {
-                return Err(PatchError::Malformed(format!(
-                    "{path}: an element does not have the merge key {key}"
-                )));
-            }
-        }
-    }
-    Ok(())
+    PatchError::Malformed(format!("expected a {expected}, but received a {got}"))
 }
 
-/// Puts merged lists into the order the patch asks for; elements it does not name keep their places behind.
-fn reorder(map: &mut Map<String, Value>, patch: &Map<String, Value>, kind: &str, path: &str) {
-    for (key, order) in patch {
-        let (Some(name), Value::Array(order)) = (key.strip_prefix(ORDER), order) else {
-            continue;
-        };
-        let below = if path.is_empty() {
-            name.to_owned()
+fn merge_map(
+    original: &mut Map<String, Value>,
+    mut patch: Map<String, Value>,
+    rules: Rules<'_>,
+) -> Result<(), PatchError> {
+    match patch.get(DIRECTIVE).map(|directive| directive.as_str().unwrap_or("")) {
+        None => {}
+        Some("replace") => {
+            patch.remove(DIRECTIVE);
+            *original = patch;
+            return Ok(());
+        }
+        Some("delete") => {
+            original.clear();
+            return Ok(());
+        }
+        Some(_) => return Err(bad_directive(&Value::Object(patch))),
+    }
+    retain_keys(original, &mut patch)?;
+    let names: Vec<String> = patch.keys().filter(|key| key.starts_with(ORDER)).cloned().collect();
+    for name in names {
+        if let Some(wanted) = patch.remove(&name) {
+            order_list(original, &mut patch, &name, &wanted, rules)?;
+        }
+    }
+    for (name, value) in patch {
+        if name.starts_with(DELETE_FROM) {
+            delete_from(original, &name, value)?;
         } else {
-            format!("{path}.{name}")
-        };
-        let Some(Value::Array(have)) = map.get_mut(name) else {
-            continue;
-        };
-        let place = |element: &Value| {
-            let same = |wanted: &Value| match rule(kind, &below) {
-                Some(Merge::ByKey(key)) => wanted.get(key) == element.get(key),
-                _ => wanted == element,
-            };
-            order.iter().position(same).unwrap_or(order.len())
-        };
-        have.sort_by_key(place);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn patched(kind: &str, target: Value, patch: &Value) -> Value {
-        let mut value = target;
-        apply(&mut value, patch, kind).unwrap();
-        value
-    }
-
-    #[test]
-    fn conditions_are_merged_by_their_type() {
-        let node =
-            json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "x"}, {"type": "B"}]}});
-        let patch = json!({"status": {
-            "$setElementOrder/conditions": [{"type": "New"}, {"type": "Ready"}],
-            "conditions": [{"type": "Ready", "status": "False"}, {"type": "New"}, {"type": "B", "$patch": "delete"}],
-        }});
-        let want = json!([{"type": "New"}, {"type": "Ready", "status": "False", "reason": "x"}]);
-        assert_eq!(patched("Node", node, &patch)["status"]["conditions"], want);
-    }
-
-    #[test]
-    fn lists_without_a_rule_are_replaced() {
-        let node = json!({"spec": {"taints": [{"key": "a"}]}});
-        let patch = json!({"spec": {"taints": [{"key": "b"}]}});
-        assert_eq!(
-            patched("Node", node, &patch),
-            json!({"spec": {"taints": [{"key": "b"}]}})
-        );
-    }
-
-    #[test]
-    fn finalizers_are_a_set_and_directives_take_out_and_keep() {
-        let target = json!({"metadata": {"finalizers": ["a", "b"]}, "data": {"x": "1", "y": "2"}});
-        let patch = json!({
-            "metadata": {"finalizers": ["c"], "$deleteFromPrimitiveList/finalizers": ["a"]},
-            "data": {"$retainKeys": ["y", "z"], "z": "3"},
-        });
-        let want = json!({"metadata": {"finalizers": ["b", "c"]}, "data": {"y": "2", "z": "3"}});
-        assert_eq!(patched("ConfigMap", target, &patch), want);
-        let replaced = patched(
-            "ConfigMap",
-            json!({"data": {"x": "1"}}),
-            &json!({"data": {"$patch": "replace", "y": "2"}}),
-        );
-        assert_eq!(replaced, json!({"data": {"y": "2"}}));
-    }
-
-    #[test]
-    fn malformed_patches_are_refused() {
-        for patch in [
-            json!([]),
-            json!({"$patch": "x"}),
-            json!({"status": {"conditions": [1]}}),
-            json!({"status": {"conditions": [{}]}}),
-        ] {
-            let mut value = json!({});
-            assert!(apply(&mut value, &patch, "Node").is_err(), "{patch}");
+            merge_member(original, name, value, rules)?;
         }
     }
+    Ok(())
+}
+
+/// `$retainKeys` names the fields that stay; it must name those that the patch sets.
+fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), PatchError> {
+    let Some(kept) = patch.remove(RETAIN) else {
+        return Ok(());
+    };
+    let bad = || malformed("invalid patch format of retainKeys");
+    let Value::Array(kept) = kept else { return Err(bad()) };
+    let kept: std::collections::HashSet<&str> = kept.iter().filter_map(Value::as_str).collect();
+    let sets = |(key, value): (&String, &Value)| {
+        !value.is_null() && !key.starts_with(DELETE_FROM) && !key.starts_with(ORDER) && !kept.contains(key.as_str())
+    };
+    if patch.iter().any(sets) {
+        return Err(bad());
+    }
+    original.retain(|key, _| kept.contains(key.as_str()));
+    Ok(())
+}
+
+/// What follows the directive in its name: `$setElementOrder/containers`.
+fn named<'k>(key: &'k str, directive: &str, error: &str) -> Result<&'k str, PatchError> {
+    let rest = key.strip_prefix(directive).and_then(|rest| rest.strip_prefix('/'));
+    rest.ok_or_else(|| malformed(error))
+}
+
+/// `$setElementOrder/x`: merges the list `x` and puts it into this order. Then there is nothing left to do for it.
+fn order_list(
+    original: &mut Map<String, Value>,
+    patch: &mut Map<String, Value>,
+    key: &str,
+    wanted: &Value,
+    rules: Rules<'_>,
+) -> Result<(), PatchError> {
+    let Value::Array(wanted) = wanted else {
+        return Err(bad_type("[]interface {}", wanted));
+    };
+    let name = named(key, ORDER, "invalid patch format of setElementOrder list")?;
+    let (have, changes) = (list::list_of(original, name)?, list::list_of(patch, name)?);
+    let (below, strategy) = rules.field(name);
+    let key = match strategy {
+        How::Merge(key) => key,
+        How::Plain | How::Replace => None,
+    };
+    let identity = key.map_or(Identity::Value, Identity::Key);
+    list::check_order(changes.as_deref().unwrap_or_default(), wanted, identity)?;
+    let merged = match (have.clone(), changes) {
+        (None, None) => return Ok(()),
+        (Some(have), None) => have,
+        (None, Some(changes)) => {
+            let mut fresh = Value::Array(changes);
+            clean(&mut fresh);
+            match fresh {
+                Value::Array(fresh) => fresh,
+                _ => return Ok(()),
+            }
+        }
+        (Some(have), Some(changes)) => match strategy {
+            How::Merge(key) => list::merge(have, changes, key, below.items())?,
+            How::Plain | How::Replace => changes,
+        },
+    };
+    list::elements(&merged, &[])?;
+    let ordered = list::order(merged, wanted, have.as_deref().unwrap_or_default(), identity)?;
+    original.insert(name.to_owned(), Value::Array(ordered));
+    patch.remove(name);
+    Ok(())
+}
+
+/// `$deleteFromPrimitiveList/x`: takes values out of the list `x`.
+fn delete_from(original: &mut Map<String, Value>, key: &str, gone: Value) -> Result<(), PatchError> {
+    let name = named(key, DELETE_FROM, "invalid patch format of primitive list")?;
+    match (original.get_mut(name), gone) {
+        (_, Value::Null) => _ = original.remove(name),
+        (Some(Value::Array(have)), Value::Array(gone)) => {
+            if list::elements(have, &gone)? == Some(list::Elements::Maps) {
+                return Err(malformed("invalid patch format of primitive list"));
+            }
+            *have = list::without(std::mem::take(have), &gone)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn merge_member(
+    original: &mut Map<String, Value>,
+    name: String,
+    value: Value,
+    rules: Rules<'_>,
+) -> Result<(), PatchError> {
+    let (below, strategy) = rules.field(&name);
+    match (original.get_mut(&name), value) {
+        (_, Value::Null) => _ = original.remove(&name),
+        (Some(Value::Object(have)), Value::Object(changes)) => {
+            if strategy == How::Replace {
+                *have = changes;
+            } else {
+                merge_map(have, changes, below)?;
+            }
+        }
+        (Some(Value::Array(have)), Value::Array(changes)) => {
+            *have = match strategy {
+                How::Merge(key) => list::merge(std::mem::take(have), changes, key, below.items())?,
+                How::Plain | How::Replace => changes,
+            };
+        }
+        (_, mut fresh) => {
+            if clean(&mut fresh) == Kept::No {
+                original.remove(&name);
+            } else {
+                original.insert(name, fresh);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value stays after its directives have been taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
+}
+
+/// Takes nulls and directives out of what is new in an object: there is nothing there to delete or to merge. A map that
+/// says `$patch` does not stay.
+fn clean(value: &mut Value) -> Kept {
+    match value {
+        Value::Object(map) => {
+            if map.contains_key(DIRECTIVE) {
+                return Kept::No;
+            }
+            map.retain(|key, inner| {
+                let directive = [RETAIN, DELETE_FROM, ORDER].iter().any(|d| key.starts_with(d));
+                !directive && !inner.is_null() && clean(inner) == Kept::Yes
+            });
+        }
+        Value::Array(list) => list.retain_mut(|inner| clean(inner) == Kept::Yes),
+        _ => {}
+    }
+    Kept::Yes
 }

@@ -8,10 +8,12 @@ use super::Resource;
 
 /// The schema's mistakes, and those that the kind's own rules find in what the schema has nothing against.
 pub(super) fn all(resource: &Resource, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = resource
-        .schema()
-        .map(|schema| schema.validate(value))
-        .unwrap_or_default();
+    let mut errors = match (resource.schema(), old) {
+        (None, _) => Vec::new(),
+        (Some(schema), None) => schema.validate(value),
+        // What was wrong before and is not touched stays as it is.
+        (Some(schema), Some(old)) => schema.validate_update(value, old),
+    };
     if errors.is_empty() {
         return (resource.rules.validate)(value, old);
     }

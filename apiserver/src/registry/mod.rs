@@ -22,8 +22,8 @@ use tokio::sync::watch;
 
 pub use custom::{DefinitionError, Rows, rows as definition_rows};
 pub use resource::{
-    Body, Definition, Field, Generation, NameRule, Resource, Rules, ScalePaths, Selectable, Storage, Sub, SubKind,
-    Subresource,
+    Accepting, Body, Definition, Field, Generation, NameRule, Resource, Rules, ScalePaths, Selectable, Storage, Sub,
+    SubKind, Subresource,
 };
 
 /// Every key begins so.

@@ -81,6 +81,16 @@ pub struct Submitted {
     pub duplicates: Vec<String>,
 }
 
+impl Submitted {
+    /// An object that nobody sent.
+    pub fn plain(object: Value) -> Self {
+        Self {
+            object,
+            duplicates: Vec::new(),
+        }
+    }
+}
+
 /// What a write answers.
 #[derive(Clone, Debug)]
 pub struct Written {

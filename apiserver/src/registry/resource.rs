@@ -118,7 +118,7 @@ pub enum Body {
 #[derive(Debug)]
 pub struct Definition {
     /// Its `openAPIV3Schema`, as it was written.
-    pub raw: Value,
+    pub raw: Arc<Value>,
     /// The same, read.
     pub schema: Arc<Schema>,
     /// A warning for everybody who uses the version, when it is deprecated.
@@ -142,6 +142,16 @@ pub enum Generation {
     Counted,
     /// They are not.
     None,
+}
+
+/// Whether objects may come to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accepting {
+    /// They may.
+    #[default]
+    All,
+    /// The definition of their kind is being deleted.
+    NothingNew,
 }
 
 /// A subresource of a row: what is reached at `…/NAME/status`.
@@ -275,10 +285,18 @@ pub struct Resource {
     pub rules: Rules,
     /// Whether it counts generations.
     pub generation: Generation,
+    /// Whether objects may come to be.
+    pub accepting: Accepting,
     /// How stored objects become objects of this version and back; none when they are stored in it.
     pub conversion: Option<Conversion>,
     /// The columns of its tables.
     pub columns: Arc<Columns>,
+}
+
+impl std::fmt::Debug for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.plural, self.api_version())
+    }
 }
 
 impl Resource {
@@ -301,7 +319,7 @@ impl Resource {
         Target::new(&self.group, &self.kind, name)
     }
 
-    /// Whether strategic merge patches are taken: Kubernetes' own kinds.
+    /// Whether it is one of Kubernetes' own kinds.
     pub fn is_typed(&self) -> bool {
         matches!(self.body, Body::Typed(_))
     }

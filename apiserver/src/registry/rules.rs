@@ -3,9 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
 use super::resource::Rules;
+use crate::definitions;
+use crate::definitions::status::CLEANUP_FINALIZER;
 
 /// The most bytes of data in a Secret or ConfigMap, as upstream.
 const MAX_DATA: usize = 1 << 20;
@@ -20,11 +23,43 @@ pub(super) const SECRET: Rules = Rules {
     validate: secret_errors,
     prepare: secret,
 };
+/// Definitions of kinds; see [`crate::definitions`].
+pub(super) const DEFINITION: Rules = Rules {
+    validate: definition_errors,
+    prepare: definition,
+};
 /// ConfigMaps may be immutable.
 pub(super) const CONFIG_MAP: Rules = Rules {
     validate: config_map_errors,
     prepare: |_, _| {},
 };
+
+fn read_definition(object: &Value) -> Option<CustomResourceDefinition> {
+    serde_json::from_value(object.clone()).ok()
+}
+
+/// Fills in what the server sets. A body that is no definition has been refused before.
+fn definition(new: &mut Value, old: Option<&Value>) {
+    let Some(mut crd) = read_definition(new) else { return };
+    definitions::default(&mut crd);
+    definitions::prepare(&mut crd, old.and_then(read_definition).as_ref());
+    if old.is_none() {
+        let finalizers = crd.metadata.finalizers.get_or_insert_default();
+        if !finalizers.iter().any(|name| name == CLEANUP_FINALIZER) {
+            finalizers.push(CLEANUP_FINALIZER.to_owned());
+        }
+    }
+    if let Ok(prepared) = serde_json::to_value(crd) {
+        *new = prepared;
+    }
+}
+
+fn definition_errors(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let Some(crd) = read_definition(new) else {
+        return Vec::new();
+    };
+    definitions::validate(&crd, old.and_then(read_definition).as_ref(), &definitions::Unchecked)
+}
 
 fn namespace(new: &mut Value, old: Option<&Value>) {
     if old.is_none() {

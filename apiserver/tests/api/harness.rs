@@ -29,6 +29,11 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) async fn start(on: On) -> Self {
+        Self::start_with(on, |_| {}).await
+    }
+
+    /// One that is told something special.
+    pub(crate) async fn start_with(on: On, special: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::embedded("127.0.0.1:0".parse().unwrap(), dir.path());
         let etcd = match on {
@@ -42,6 +47,7 @@ impl TestServer {
                 Some(etcd)
             }
         };
+        special(&mut config);
         let (url, shutdown, serving) = serve(&config).await;
         Self {
             kubeconfig: dir.path().join("kubeconfig"),
@@ -72,6 +78,13 @@ impl TestServer {
         client(&std::fs::read_to_string(&self.kubeconfig).unwrap()).await
     }
 
+    /// The administrator, told at once when he is refused.
+    pub(crate) async fn client_without_retries(&self) -> kube::Client {
+        let mut config = client_config(&std::fs::read_to_string(&self.kubeconfig).unwrap()).await;
+        config.default_retry = false;
+        kube::Client::try_from(config).unwrap()
+    }
+
     /// Somebody else.
     pub(crate) async fn client_of(&self, user: &str, groups: &[&str]) -> kube::Client {
         let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
@@ -79,6 +92,25 @@ impl TestServer {
         let credential = authority.client(user, &groups).unwrap();
         let text = breakbulk_apiserver::kubeconfig::text(&self.url, authority.certificate_pem(), user, &credential);
         client(&text).await
+    }
+
+    /// Whoever holds a bearer token.
+    pub(crate) async fn client_with_token(&self, token: &str) -> kube::Client {
+        self.client_as(&serde_json::json!({"token": token})).await
+    }
+
+    /// Nobody in particular.
+    pub(crate) async fn client_without_credentials(&self) -> kube::Client {
+        self.client_as(&serde_json::json!({})).await
+    }
+
+    async fn client_as(&self, user: &serde_json::Value) -> kube::Client {
+        let authority = breakbulk_apiserver::pki::Authority::open(&self.config.pki_dir).unwrap();
+        let credential = authority.client("nobody", &[]).unwrap();
+        let text = breakbulk_apiserver::kubeconfig::text(&self.url, authority.certificate_pem(), "u", &credential);
+        let mut kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
+        kubeconfig.auth_infos[0].auth_info = Some(serde_json::from_value(user.clone()).unwrap());
+        connect(kubeconfig).await
     }
 }
 
@@ -94,11 +126,21 @@ async fn serve(config: &Config) -> (String, CancellationToken, JoinHandle<()>) {
 }
 
 async fn client(kubeconfig: &str) -> kube::Client {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    kube::Client::try_from(client_config(kubeconfig).await).unwrap()
+}
+
+async fn client_config(kubeconfig: &str) -> kube::Config {
+    config_of(Kubeconfig::from_yaml(kubeconfig).unwrap()).await
+}
+
+async fn connect(kubeconfig: Kubeconfig) -> kube::Client {
+    kube::Client::try_from(config_of(kubeconfig).await).unwrap()
+}
+
+async fn config_of(kubeconfig: Kubeconfig) -> kube::Config {
+    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .unwrap();
-    kube::Client::try_from(config).unwrap()
+        .unwrap()
 }
 
 /// The Status of a refused request.

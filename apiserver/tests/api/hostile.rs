@@ -183,7 +183,8 @@ async fn what_is_too_much_is_refused_with_its_reason() {
         ),
         ("GET", format!("{maps}?continue=bm9uc2Vuc2U"), json, Vec::new(), 400),
         ("GET", format!("{maps}/..%2f..%2fsecrets"), json, Vec::new(), 404),
-        ("DELETE", format!("{maps}/x/status"), json, Vec::new(), 405),
+        ("DELETE", format!("{maps}/x/status"), json, Vec::new(), 404),
+        ("DELETE", "/api/v1/nodes/x/status".to_owned(), json, Vec::new(), 405),
         ("GET", "/apis/none.example".to_owned(), json, Vec::new(), 404),
     ] {
         assert_eq!(

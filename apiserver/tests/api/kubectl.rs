@@ -22,14 +22,22 @@ status:
   conditions: [{type: Ready, status: \"True\", reason: Ok, message: fine}]
 ";
 
-struct Kubectl<'a> {
-    program: PathBuf,
+pub(crate) struct Kubectl<'a> {
+    pub(crate) program: PathBuf,
     server: &'a TestServer,
     cache: tempfile::TempDir,
 }
 
-impl Kubectl<'_> {
-    async fn run(&self, arguments: &[&str], input: &str) -> (bool, String) {
+impl<'a> Kubectl<'a> {
+    pub(crate) fn new(program: PathBuf, server: &'a TestServer) -> Self {
+        Self {
+            program,
+            server,
+            cache: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) async fn run(&self, arguments: &[&str], input: &str) -> (bool, String) {
         let file = self.cache.path().join("input.yaml");
         std::fs::write(&file, input).unwrap();
         let arguments = arguments
@@ -50,7 +58,7 @@ impl Kubectl<'_> {
         (output.status.success(), text)
     }
 
-    async fn says(&self, arguments: &[&str], input: &str, expected: &str) {
+    pub(crate) async fn says(&self, arguments: &[&str], input: &str, expected: &str) {
         let (fine, text) = self.run(arguments, input).await;
         assert!(
             fine && text.contains(expected),
@@ -59,7 +67,7 @@ impl Kubectl<'_> {
         );
     }
 
-    async fn refuses(&self, arguments: &[&str], input: &str, expected: &str) {
+    pub(crate) async fn refuses(&self, arguments: &[&str], input: &str, expected: &str) {
         let (fine, text) = self.run(arguments, input).await;
         assert!(
             !fine && text.contains(expected),
@@ -70,7 +78,7 @@ impl Kubectl<'_> {
 }
 
 /// Every kubectl of this machine, or a word about there being none.
-fn programs() -> Vec<PathBuf> {
+pub(crate) fn programs() -> Vec<PathBuf> {
     let versions = ["1.27", "1.29", "1.31", "1.33"];
     let mut found: Vec<PathBuf> = versions
         .iter()
@@ -148,12 +156,9 @@ async fn a_day_with(kubectl: &Kubectl<'_>) {
             "field label not supported: spec.x",
         )
         .await;
+    // kubectl's own kind of patch, which upstream takes for Kubernetes' kinds alone, is taken for ours as well.
     kubectl
-        .refuses(
-            &["patch", "pl", "hello", "-p", "{}"],
-            "",
-            "strategic-merge-patch+json is not supported",
-        )
+        .says(&["patch", "pl", "hello", "-p", "{}"], "", "(no change)")
         .await;
     let wrong = PIPELINE.replace("run: echo hello", "run: 5, sheel: bash");
     kubectl
@@ -198,11 +203,7 @@ async fn a_day_with(kubectl: &Kubectl<'_>) {
 async fn stock_kubectl_works_in_every_version() {
     let server = TestServer::start(On::Embedded).await;
     for program in programs() {
-        let kubectl = Kubectl {
-            program,
-            server: &server,
-            cache: tempfile::tempdir().unwrap(),
-        };
+        let kubectl = Kubectl::new(program, &server);
         a_day_with(&kubectl).await;
     }
     server.stop().await;
@@ -212,11 +213,7 @@ async fn stock_kubectl_works_in_every_version() {
 async fn stock_kubectl_works_on_etcd() {
     let server = TestServer::start(On::Etcd).await;
     if let Some(program) = programs().into_iter().next_back() {
-        let kubectl = Kubectl {
-            program,
-            server: &server,
-            cache: tempfile::tempdir().unwrap(),
-        };
+        let kubectl = Kubectl::new(program, &server);
         a_day_with(&kubectl).await;
     }
     server.stop().await;

@@ -5,7 +5,13 @@
 
 mod access;
 mod crud;
+mod explain;
 mod harness;
 mod hostile;
 mod kubectl;
+mod kubectl_auth;
+mod manners;
+mod openapi;
+mod rbac;
+mod tokens;
 mod watch;

@@ -42,6 +42,12 @@ pub(crate) struct Args {
     /// The program that watches over each job. Default: bulk-shim beside this program
     #[arg(long, value_name = "FILE")]
     shim: Option<PathBuf>,
+    /// The file to write the API's requests down in, one JSON line for each event. Default: nowhere
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
+    /// A Policy of audit.k8s.io/v1 that says which requests, YAML. Default: all, without bodies
+    #[arg(long, value_name = "FILE", requires = "audit_log")]
+    audit_policy: Option<PathBuf>,
     /// Refuse repositories that are paths of this machine
     #[arg(long)]
     no_local_git: bool,

@@ -141,6 +141,8 @@ namespaced!(
     breakbulk_schemas::GitEvent,
     breakbulk_schemas::ConcurrencyGroup,
     k8s_openapi::api::core::v1::Secret,
+    k8s_openapi::api::core::v1::ServiceAccount,
+    k8s_openapi::api::core::v1::ConfigMap,
     k8s_openapi::api::coordination::v1::Lease
 );
 

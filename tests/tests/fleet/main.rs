@@ -1,11 +1,13 @@
 //! Many of each over one etcd: three agents, two controller processes, two API servers.
 
 use anyhow::Result;
+use breakbulk_tests::cluster::Cluster;
 use breakbulk_tests::fleet::{Fleet, Size, node};
 use breakbulk_tests::store::Kind;
 use breakbulk_tests::wait::{self, Look};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
+use serde_json::{Value, json};
 
 const SIZE: Size = Size {
     servers: 2,
@@ -89,6 +91,29 @@ async fn what_is_written_through_one_server_is_seen_through_the_other() -> Resul
             let listed = maps.list(&kube::api::ListParams::default()).await?;
             let named = |map: &k8s_openapi::api::core::v1::ConfigMap| map.metadata.name.as_deref() == Some(&name);
             assert!(listed.items.iter().any(named), "{name} is listed at once");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_made_by_one_server_is_good_at_the_other_at_once() -> Result<()> {
+    with(async |fleet| {
+        let [one, other] = [fleet.clusters[0].clone(), fleet.clusters[1].clone()];
+        let post = async |cluster: &Cluster, path: &str, body: Value| -> Result<Value> {
+            let request = http::Request::post(path).body(serde_json::to_vec(&body)?)?;
+            Ok(cluster.client.request(request).await?)
+        };
+        for index in 0..10 {
+            let name = format!("account-{index}");
+            let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
+            one.post(&account).await?;
+            let path = format!("/api/v1/namespaces/default/serviceaccounts/{name}/token");
+            let token = post(&one, &path, json!({ "spec": {} })).await?["status"]["token"].clone();
+            let review = json!({ "spec": { "token": token } });
+            let reviewed = post(&other, "/apis/authentication.k8s.io/v1/tokenreviews", review).await?;
+            assert_eq!(reviewed["status"]["authenticated"], true, "{reviewed}");
         }
         Ok(())
     })

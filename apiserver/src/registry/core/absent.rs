@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cacher::StorageCache;
 use crate::registry::object;
-use crate::registry::resource::{Body, Generation, NameRule, Resource, Storage};
+use crate::registry::resource::{Accepting, Body, Generation, NameRule, Resource, Storage};
 use crate::table::Columns;
 
 /// Group, kind, plural, short names.
@@ -67,6 +67,7 @@ fn resource(row: &Row, namespaced: bool) -> Resource {
         body: Body::Absent,
         rules: super::PLAIN,
         generation: Generation::None,
+        accepting: Accepting::All,
         conversion: None,
         columns: Arc::new(Columns::core(kind)),
     }

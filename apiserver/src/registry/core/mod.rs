@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::conversion::{Conversion, Native};
-use super::resource::{Body, Field, Generation, NameRule, Resource, Rules, Selectable, Storage, Subresource};
+use super::resource::{
+    Accepting, Body, Field, Generation, NameRule, Resource, Rules, Selectable, Storage, Subresource,
+};
 use super::{events, object};
 use crate::cacher::StorageCache;
 use crate::table::Columns;
@@ -163,6 +165,7 @@ fn resource(row: &Row, storage: Arc<Storage>) -> Resource {
         body: Body::Typed(row.typed),
         rules: row.rules,
         generation: row.generation,
+        accepting: Accepting::All,
         conversion: None,
         columns: Arc::new(Columns::core(row.kind)),
     }

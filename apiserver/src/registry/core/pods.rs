@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::registry::conversion::{Conversion, Native};
 use crate::registry::resource::{
-    Body, Field, Generation, NameRule, Resource, Selectable, Storage, Sub, SubKind, Subresource,
+    Accepting, Body, Field, Generation, NameRule, Resource, Selectable, Storage, Sub, SubKind, Subresource,
 };
 use crate::table::Columns;
 
@@ -81,6 +81,7 @@ pub(super) fn row(jobs: &Arc<Storage>) -> Resource {
         body: Body::Typed(super::through::<Pod>),
         rules: super::PLAIN,
         generation: Generation::None,
+        accepting: Accepting::All,
         conversion: Some(Conversion::Native(Native {
             to_storage: |pod| pod,
             from_storage: pod,

@@ -11,7 +11,8 @@ use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 use super::{Names, Row, plain, through};
-use crate::registry::resource::{Generation, NameRule, Subresource};
+use crate::authorization::validation;
+use crate::registry::resource::{Generation, NameRule, Rules, Subresource};
 use crate::registry::{events, rules};
 
 const STATUS: &[Subresource] = &[Subresource::STATUS];
@@ -77,21 +78,35 @@ fn other_groups() -> Vec<Row> {
         names: NameRule::Segment,
         ..plain("rbac.authorization.k8s.io", names, namespaced, typed)
     };
+    let ruled = |validate, prepare| Rules { validate, prepare };
     let priority: Names = ("PriorityClass", "priorityclasses", &["pc"]);
     vec![
         plain("coordination.k8s.io", ("Lease", "leases", &[]), true, through::<Lease>),
         plain("scheduling.k8s.io", priority, false, through::<PriorityClass>),
-        rbac(("Role", "roles", &[]), true, through::<Role>),
-        rbac(("RoleBinding", "rolebindings", &[]), true, through::<RoleBinding>),
-        rbac(("ClusterRole", "clusterroles", &[]), false, through::<ClusterRole>),
-        rbac(
-            ("ClusterRoleBinding", "clusterrolebindings", &[]),
-            false,
-            through::<ClusterRoleBinding>,
-        ),
+        Row {
+            rules: ruled(validation::role, |_, _| {}),
+            ..rbac(("Role", "roles", &[]), true, through::<Role>)
+        },
+        Row {
+            rules: ruled(validation::role_binding, validation::default_binding),
+            ..rbac(("RoleBinding", "rolebindings", &[]), true, through::<RoleBinding>)
+        },
+        Row {
+            rules: ruled(validation::cluster_role, |_, _| {}),
+            ..rbac(("ClusterRole", "clusterroles", &[]), false, through::<ClusterRole>)
+        },
+        Row {
+            rules: ruled(validation::cluster_role_binding, validation::default_binding),
+            ..rbac(
+                ("ClusterRoleBinding", "clusterrolebindings", &[]),
+                false,
+                through::<ClusterRoleBinding>,
+            )
+        },
         Row {
             subresources: STATUS,
             categories: &["api-extensions"],
+            rules: rules::DEFINITION,
             ..counted(
                 "apiextensions.k8s.io",
                 (

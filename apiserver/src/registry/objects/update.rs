@@ -63,6 +63,17 @@ pub trait Edit: Send + Sync {
     async fn apply(&self, old: Value) -> ApiResult<Change>;
 }
 
+/// A change that needs nobody else's help.
+#[async_trait]
+impl<F> Edit for F
+where
+    F: Fn(Value) -> ApiResult<Submitted> + Send + Sync,
+{
+    async fn apply(&self, old: Value) -> ApiResult<Change> {
+        self(old).map(Change::To)
+    }
+}
+
 impl Objects {
     /// Changes an object.
     ///

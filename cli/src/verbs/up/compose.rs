@@ -104,6 +104,7 @@ fn server_config(settings: &Settings) -> breakbulk_apiserver::Config {
             tls: None,
         };
     }
+    config.audit.clone_from(&settings.audit);
     config
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use breakbulk_apiserver::AuditConfig;
 use breakbulk_schemas::pipeline::Network as JobNetwork;
 
 use super::Args;
@@ -24,6 +25,7 @@ pub(super) struct Settings {
     pub(super) network: JobNetwork,
     pub(super) shim: PathBuf,
     pub(super) local_git: bool,
+    pub(super) audit: Option<AuditConfig>,
 }
 
 /// `--store`.
@@ -100,6 +102,7 @@ impl Settings {
             Network::None => JobNetwork::None,
         };
         let (listen, store, slots, local_git) = (args.listen, args.store, args.slots, !args.no_local_git);
+        let audit = args.audit_log.map(|path| AuditConfig::file(path, args.audit_policy));
         Ok(Self {
             data_dir,
             listen,
@@ -111,6 +114,7 @@ impl Settings {
             network,
             shim,
             local_git,
+            audit,
         })
     }
 }
