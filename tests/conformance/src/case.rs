@@ -1,6 +1,7 @@
 //! One test's view of a server: a namespace of its own, and requests with their answers as JSON.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use breakbulk_tests::cluster::Cluster;
@@ -15,6 +16,9 @@ use tempfile::TempDir;
 
 use crate::kubectl::Kubectl;
 use crate::watching::Watch;
+
+/// How long a condition may take that should hold soon. A test that passes never waits it out.
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// What a test is given.
 pub struct Case {
@@ -79,6 +83,9 @@ impl Case {
         let labels = json!({ "e2e-framework": base, "pod-security.kubernetes.io/enforce": "privileged" });
         let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": case.namespace, "labels": labels } });
         case.create("/api/v1/namespaces", &object).await?;
+        for path in ["serviceaccounts/default", "configmaps/kube-root-ca.crt"] {
+            case.until(&case.core(path), "to be there", |_| true).await?;
+        }
         Ok(case)
     }
 
@@ -266,7 +273,7 @@ impl Case {
     /// # Errors
     /// When it does not for long.
     pub async fn until(&self, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        wait::until(format!("{path}: {what}"), wait::SOON, async || {
+        wait::until(format!("{path}: {what}"), SOON, async || {
             let object = self.get(path).await?;
             let fits = wanted(&object);
             Ok(if fits { Look::Done(object) } else { Look::NotYet(object.to_string()) })
@@ -279,7 +286,7 @@ impl Case {
     /// # Errors
     /// When there is something for long.
     pub async fn until_gone(&self, path: &str) -> Result<()> {
-        wait::until(format!("{path} to be gone"), wait::SOON, async || {
+        wait::until(format!("{path} to be gone"), SOON, async || {
             let answer = self.send(Method::GET, path, None, Vec::new()).await?;
             let gone = answer.code == 404;
             Ok(if gone { Look::Done(()) } else { Look::NotYet(answer.body.to_string()) })

@@ -4,7 +4,7 @@ use anyhow::Result;
 use breakbulk_tests::wait::{self, Look};
 use serde_json::{Value, json};
 
-use crate::case::Case;
+use crate::case::{Case, SOON};
 
 /// A definition and the words to reach its objects by.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl Definition {
     /// When they are not for long.
     pub async fn served(&self, case: &Case, version: &str) -> Result<()> {
         let path = self.objects(case, version);
-        wait::until(format!("{path} to be served"), wait::SOON, async || {
+        wait::until(format!("{path} to be served"), SOON, async || {
             case.get(&path).await.map(|_| Look::Done(()))
         })
         .await

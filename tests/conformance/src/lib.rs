@@ -14,4 +14,5 @@ pub mod checklist;
 pub mod definition;
 pub mod kubectl;
 pub mod suite;
+pub mod transcript;
 pub mod watching;

@@ -1,7 +1,7 @@
 //! [sig-api-machinery] ValidatingAdmissionPolicy. Upstream's Deployments are objects of a definition with replicas here.
 
 use anyhow::{Result, ensure};
-use breakbulk_conformance::case::{Answer, Case, Patch, names};
+use breakbulk_conformance::case::{SOON, Answer, Case, Patch, names};
 use breakbulk_conformance::definition::{Definition, Storage, version};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
@@ -54,7 +54,7 @@ fn object(definition: &Definition, name: &str, replicas: u32) -> Value {
 /// Creates objects that the policy refuses until it does, as upstream waits for it: gives the refusal.
 async fn refused(case: &Case, definition: &Definition, replicas: u32) -> Result<Answer> {
     let path = definition.objects(case, "v1");
-    wait::until("the policy to be in force", wait::SOON, async || {
+    wait::until("the policy to be in force", SOON, async || {
         let dry = format!("{path}?dryRun=All");
         let answer = case.try_create(&dry, &object(definition, "marker", replicas)).await?;
         let refused = answer.code != 201;

@@ -2,7 +2,7 @@
 //! PodTemplates; here they are ConfigMaps.
 
 use anyhow::{Context as _, Result, ensure};
-use breakbulk_conformance::case::{Case, config_map, names, text};
+use breakbulk_conformance::case::{SOON, Case, config_map, names, text};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
 use breakbulk_tests::fleet::{Fleet, Size};
@@ -65,7 +65,7 @@ async fn in_chunks(case: &Case) -> Result<()> {
 /// On a server of its own, whose history is short: compaction is then soon.
 async fn after_compaction(case: &Case) -> Result<()> {
     let kind = if is_on_etcd(case).await? { Kind::Etcd } else { Kind::Embedded };
-    let size = Size { servers: 1, controllers: 0, agents: 0 };
+    let size = Size { servers: 1, controllers: 1, agents: 0 };
     let fleet = Box::pin(Fleet::start_with(kind, size, &["--history-retention", "1"])).await?;
     let case = Case::begin(fleet.cluster(), "compacted").await?;
     fill(&case, 40).await?;
@@ -74,7 +74,7 @@ async fn after_compaction(case: &Case) -> Result<()> {
     let token = text(&first, "/metadata/continue").to_owned();
     // Revisions must go by for there to be something to compact away.
     let mut round = 0;
-    let refused = wait::until("the token to expire", wait::SOON, async || {
+    let refused = wait::until("the token to expire", SOON, async || {
         round += 1;
         case.create(&maps, &config_map(&format!("later-{round}"), "n", "0")).await?;
         let path = format!("{maps}?limit=15&continue={token}");

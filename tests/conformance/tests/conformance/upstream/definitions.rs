@@ -1,7 +1,7 @@
 //! [sig-api-machinery] CustomResourceDefinition Watch and resources, and CustomResourceFieldSelectors.
 
 use anyhow::{Result, ensure};
-use breakbulk_conformance::case::{Case, Patch, names, text};
+use breakbulk_conformance::case::{SOON, Case, Patch, names, text};
 use breakbulk_conformance::definition::{DEFINITIONS, Definition, Storage, anything, version};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
@@ -184,7 +184,7 @@ async fn selected_by_fields(case: &Case) -> Result<()> {
     let wrong = case.send(Method::GET, &format!("{objects}?fieldSelector=spec.other%3Dx"), None, Vec::new()).await?;
     wrong.refused_saying(400, &["field label not supported: spec.other"])?;
     case.delete(&selected).await?;
-    wait::until("the selected ones to be gone", wait::SOON, async || {
+    wait::until("the selected ones to be gone", SOON, async || {
         let left = names(&case.get(&objects).await?);
         Ok(if left == ["three", "two"] { Look::Done(()) } else { Look::NotYet(format!("{left:?}")) })
     })

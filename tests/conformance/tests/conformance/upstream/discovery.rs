@@ -2,7 +2,7 @@
 //! Kubernetes; these look for the ones that are here.
 
 use anyhow::{Context as _, Result, ensure};
-use breakbulk_conformance::case::{Case, text};
+use breakbulk_conformance::case::{SOON, Case, text};
 use breakbulk_conformance::definition::{Definition, Storage, anything, version};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
@@ -96,13 +96,13 @@ async fn appears(case: &Case, accept: &str) -> Result<()> {
     let definition = Definition::new(case, "Discovered", &json!([version("v1alpha2", Storage::Yes, &anything())]));
     definition.install(case).await?;
     let wanted = (definition.group.as_str(), "v1alpha2", definition.plural.as_str());
-    wait::until("the definition in discovery", wait::SOON, async || {
+    wait::until("the definition in discovery", SOON, async || {
         let found = has(&aggregated(case, accept).await?, wanted);
         Ok(Look::some(found.then_some(()), || "it is not there".to_owned()))
     })
     .await?;
     definition.remove(case).await?;
-    wait::until("the definition out of discovery", wait::SOON, async || {
+    wait::until("the definition out of discovery", SOON, async || {
         let found = has(&aggregated(case, accept).await?, wanted);
         Ok(Look::some((!found).then_some(()), || "it is still there".to_owned()))
     })

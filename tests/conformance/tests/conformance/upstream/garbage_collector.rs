@@ -2,7 +2,7 @@
 //! (controllers of Deployments and ReplicationControllers) plays no part in how they are collected.
 
 use anyhow::{Result, ensure};
-use breakbulk_conformance::case::{Case, Patch, config_map, text};
+use breakbulk_conformance::case::{SOON, Case, Patch, config_map, text};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
 use breakbulk_tests::wait::{self, Look};
@@ -148,7 +148,7 @@ async fn two_owners(case: &Case) -> Result<()> {
         let gone = case.send(Method::GET, &path(case, &format!("only-{number}")), None, Vec::new()).await?;
         gone.refused(404)?;
         let name = path(case, &format!("both-{number}"));
-        let left = wait::until("the gone owner to be forgotten", wait::SOON, async || {
+        let left = wait::until("the gone owner to be forgotten", SOON, async || {
             let left = case.get(&name).await?;
             let one = left["metadata"]["ownerReferences"].as_array().is_some_and(|all| all.len() == 1);
             Ok(if one { Look::Done(left) } else { Look::NotYet(left.to_string()) })

@@ -1,9 +1,10 @@
 //! [sig-auth] ServiceAccounts and SubjectReview.
 
 use anyhow::{Result, ensure};
-use breakbulk_conformance::case::{Case, Patch, names, text};
+use breakbulk_conformance::case::{SOON, Case, Patch, names, text};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
+use breakbulk_tests::wait::{self, Look};
 use serde_json::json;
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -100,12 +101,12 @@ async fn subject_review(case: &Case) -> Result<()> {
     });
     case.create(&case.group("rbac.authorization.k8s.io/v1", "rolebindings"), &binding).await?;
     for (path, kind) in [(everywhere, "SubjectAccessReview"), (&here, "LocalSubjectAccessReview")] {
-        let asked = breakbulk_tests::wait::until("the role to be known", breakbulk_tests::wait::SOON, async || {
+        wait::until("the role to be known", SOON, async || {
             let answer = case.create(path, &review(kind)).await?;
             let allowed = answer["status"]["allowed"] == true;
-            Ok(breakbulk_tests::wait::Look::some(allowed.then_some(()), || answer.to_string()))
-        });
-        asked.await?;
+            Ok(Look::some(allowed.then_some(()), || answer.to_string()))
+        })
+        .await?;
     }
     Ok(())
 }

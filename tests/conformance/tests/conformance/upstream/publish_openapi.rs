@@ -1,7 +1,7 @@
 //! [sig-api-machinery] CustomResourcePublishOpenAPI: through kubectl, and in the documents themselves.
 
 use anyhow::{Context as _, Result, ensure};
-use breakbulk_conformance::case::{Case, Patch, text};
+use breakbulk_conformance::case::{SOON, Case, Patch, text};
 use breakbulk_conformance::definition::{Definition, Storage, anything, version};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
@@ -56,14 +56,14 @@ fn names_kind(schema: &Value, definition: &Definition, version: &str) -> bool {
 /// Waits until a version of a kind is in both documents; gives its definition in the older one.
 async fn published(case: &Case, definition: &Definition, version: &str) -> Result<Value> {
     let name = published_name(definition, version);
-    let old = wait::until(format!("{name} in /openapi/v2"), wait::SOON, async || {
+    let old = wait::until(format!("{name} in /openapi/v2"), SOON, async || {
         let document = case.get("/openapi/v2").await?;
         let found = document["definitions"].get(&name).cloned();
         Ok(Look::some(found.filter(|schema| names_kind(schema, definition, version)), || "it is not there".to_owned()))
     })
     .await?;
     let key = format!("apis/{}/{version}", definition.group);
-    wait::until(format!("{name} in /openapi/v3"), wait::SOON, async || {
+    wait::until(format!("{name} in /openapi/v3"), SOON, async || {
         let index = case.get("/openapi/v3").await?;
         let url = text(&index["paths"][&key], "/serverRelativeURL").to_owned();
         let document = case.get(&url).await.context("it has no document")?;
@@ -78,7 +78,7 @@ async fn published(case: &Case, definition: &Definition, version: &str) -> Resul
 async fn withdrawn(case: &Case, definition: &Definition, version: &str) -> Result<()> {
     let name = published_name(definition, version);
     let key = format!("apis/{}/{version}", definition.group);
-    wait::until(format!("{name} to be withdrawn"), wait::SOON, async || {
+    wait::until(format!("{name} to be withdrawn"), SOON, async || {
         let old = case.get("/openapi/v2").await?["definitions"].get(&name).is_some();
         let new = case.get("/openapi/v3").await?["paths"].get(&key).is_some();
         Ok(Look::some((!old && !new).then_some(()), || format!("in v2: {old}, in v3: {new}")))
@@ -212,7 +212,7 @@ async fn different_kinds(case: &Case) -> Result<()> {
     published(case, &one, "v6").await?;
     published(case, &two, "v6").await?;
     one.remove(case).await?;
-    wait::until("the one to be withdrawn, and the other to stay", wait::SOON, async || {
+    wait::until("the one to be withdrawn, and the other to stay", SOON, async || {
         let document = case.get("/openapi/v2").await?;
         let has = |definition| document["definitions"].get(published_name(definition, "v6")).is_some();
         Ok(Look::some((!has(&one) && has(&two)).then_some(()), || format!("{} {}", has(&one), has(&two))))

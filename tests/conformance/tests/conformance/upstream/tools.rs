@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use breakbulk_conformance::case::{Case, config_map};
+use breakbulk_conformance::case::{SOON, Case, config_map};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
 use breakbulk_tests::wait::{self, Look};
@@ -58,7 +58,7 @@ async fn proxy_socket(case: &Case) -> Result<()> {
     let argument = format!("--unix-socket={}", socket.display());
     let mut command = tokio::process::Command::from(case.kubectl().command(&["proxy", &argument]));
     let mut proxy = command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
-    let answer = wait::until("the proxy to answer", wait::SOON, async || {
+    let answer = wait::until("the proxy to answer", SOON, async || {
         Ok(Look::Done(ask(UnixStream::connect(&socket).await?, "/api/").await?))
     })
     .await?;
