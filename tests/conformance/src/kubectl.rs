@@ -72,7 +72,7 @@ impl Kubectl {
         };
         let both = async { tokio::join!(child.wait_with_output(), feed).0 };
         let output = tokio::time::timeout(LONGEST, both).await.context("kubectl does not end")?.context("cannot wait for kubectl")?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let text = |bytes: &[u8]| without_colours(&String::from_utf8_lossy(bytes));
         Ok(Said { fine: output.status.success(), out: text(&output.stdout), err: text(&output.stderr) })
     }
 
@@ -107,6 +107,13 @@ impl Kubectl {
         }
         Ok(said.err)
     }
+}
+
+/// `cluster-info` is in colours, terminal or not.
+fn without_colours(text: &str) -> String {
+    let mut pieces = text.split("\u{1b}[");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |all, piece| all + piece.split_once('m').map_or(piece, |(_, rest)| rest))
 }
 
 /// Every kubectl of this machine, oldest first: those with their version in the name, or else the one on the PATH.

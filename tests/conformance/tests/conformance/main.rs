@@ -5,5 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::too_many_lines, reason = "a transcript is read from top to bottom")]
 
+mod clients;
 mod kubectl;
 mod upstream;
