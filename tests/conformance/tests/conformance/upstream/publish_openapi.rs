@@ -98,9 +98,9 @@ async fn with_schema(case: &Case) -> Result<()> {
     let kubectl = case.kubectl();
     let valid = manifest(&definition, "test-foo", "{ bars: [{ name: test-bar }] }");
     kubectl.run(&["create", "-f", "-"], &valid).await?;
-    kubectl.run(&["delete", &definition.plural, "test-foo"], "").await?;
+    kubectl.run(&["delete", &definition.name(), "test-foo"], "").await?;
     kubectl.run(&["apply", "-f", "-"], &valid).await?;
-    kubectl.run(&["delete", &definition.plural, "test-foo"], "").await?;
+    kubectl.run(&["delete", &definition.name(), "test-foo"], "").await?;
     for verb in ["create", "apply"] {
         let value = manifest(&definition, "test-foo", "{ bars: [{ name: test-bar, feeling: NonExistentValue }] }");
         let said = kubectl.fails(&[verb, "-f", "-"], &value).await?;
@@ -145,7 +145,7 @@ async fn takes_anything(case: &Case, definition: &Definition, spec: &str) -> Res
         kubectl.run(&[verb, "-f", "-"], &object).await?;
         let path = format!("{}/test-cr", definition.objects(case, "v1"));
         ensure!(case.get(&path).await?.to_string().contains("oddity"), "an unknown field is kept");
-        kubectl.run(&["delete", &definition.plural, "test-cr"], "").await?;
+        kubectl.run(&["delete", &definition.name(), "test-cr"], "").await?;
     }
     Ok(())
 }
