@@ -283,7 +283,9 @@ fn rows_of(resources: &[Arc<Resource>]) -> Vec<Row> {
 
 /// What is asked and not kept, with the place of its document. Subresources stand with their resources.
 fn asked() -> impl Iterator<Item = (String, Row)> {
-    let reviews = reviews::ALL.iter().filter(|review| review.subresource.is_none());
+    // What is there for an old client alone (v1beta1) is told in discovery, and described with the version after it.
+    let described = |review: &&reviews::Review| review.subresource.is_none() && review.version == "v1";
+    let reviews = reviews::ALL.iter().filter(described);
     reviews.map(|review| (place(review.group, review.version), Row::of_review(review)))
 }
 

@@ -57,6 +57,8 @@ pub(super) enum Media {
     Json,
     /// YAML.
     Yaml,
+    /// Kubernetes' protobuf.
+    Protobuf,
 }
 
 /// What an Accept header comes to.
@@ -106,6 +108,7 @@ impl<'a> Clause<'a> {
         match (self.kind, self.subtype) {
             ("application", "json" | "*") | ("*", "*") => Some(Media::Json),
             ("application", "yaml") => Some(Media::Yaml),
+            ("application", "vnd.kubernetes.protobuf") => Some(Media::Protobuf),
             _ => None,
         }
     }
@@ -165,8 +168,13 @@ pub(super) fn accepted(headers: &HeaderMap) -> ApiResult<Accepted> {
     if is_plain(headers) {
         return Ok(PLAIN);
     }
-    let found = clauses(headers).iter().find_map(Clause::accepted);
-    found.ok_or_else(|| ApiError::not_acceptable(OFFERED))
+    // Every client that takes protobuf and JSON does well with JSON, which is what there is without any work.
+    let clauses = clauses(headers);
+    let accepted = || clauses.iter().filter_map(Clause::accepted);
+    let found = accepted().find(|accepted| accepted.media != Media::Protobuf);
+    found
+        .or_else(|| accepted().next())
+        .ok_or_else(|| ApiError::not_acceptable(OFFERED))
 }
 
 /// The shape an answer with objects takes.
@@ -346,7 +354,8 @@ mod tests {
             let refused = accepted(&headers(accept)).unwrap_err();
             assert_eq!(
                 refused.message(),
-                "only the following media types are accepted: application/json, application/yaml"
+                "only the following media types are accepted: application/json, application/yaml, \
+                 application/vnd.kubernetes.protobuf"
             );
         }
     }
