@@ -73,6 +73,18 @@ impl Case {
     /// # Errors
     /// When the server refuses.
     pub async fn begin(cluster: &Cluster, base: &str) -> Result<Self> {
+        let case = Self::begin_bare(cluster, base).await?;
+        for path in ["serviceaccounts/default", "configmaps/kube-root-ca.crt"] {
+            case.until(&case.core(path), "to be there", |_| true).await?;
+        }
+        Ok(case)
+    }
+
+    /// Makes the namespace and waits for nothing: where no controllers run.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn begin_bare(cluster: &Cluster, base: &str) -> Result<Self> {
         let namespace = format!("{base}-{}", suffix());
         let case = Self {
             client: cluster.client.clone(),
@@ -83,9 +95,6 @@ impl Case {
         let labels = json!({ "e2e-framework": base, "pod-security.kubernetes.io/enforce": "privileged" });
         let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": case.namespace, "labels": labels } });
         case.create("/api/v1/namespaces", &object).await?;
-        for path in ["serviceaccounts/default", "configmaps/kube-root-ca.crt"] {
-            case.until(&case.core(path), "to be there", |_| true).await?;
-        }
         Ok(case)
     }
 

@@ -8,3 +8,4 @@
 mod clients;
 mod kubectl;
 mod upstream;
+mod watch_model;
