@@ -9,6 +9,7 @@
 
 mod apply;
 mod body;
+mod documents;
 mod edits;
 mod eviction;
 mod filters;
@@ -32,15 +33,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use breakbulk_logs::{JobUid, LogStore, Namespace};
-use http::header::{CACHE_CONTROL, HeaderValue};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::AuditLog;
 use crate::authentication::{Identity, Tokens, impersonation};
 use crate::authorization::{self, Attributes, Authorizer, Decision};
 use crate::connection::Connection;
-use crate::discovery;
 use crate::health::Health;
 use crate::ingest::{self, LogService};
 use crate::joblog::JobLogs;
@@ -186,59 +185,10 @@ async fn route(
             }
             match route {
                 Route::OpenApiV2 | Route::OpenApiV3(_) => openapi::answer(app, &parts, route).await,
-                route => document(app, &parts, route),
+                route => documents::answer(app, &parts, route),
             }
         }
     }
-}
-
-/// What is not about objects.
-fn document(app: &App, parts: &http::request::Parts, route: &Route) -> ApiResult<Answer> {
-    let table = &*app.objects.registry.table();
-    let ok = |value: &serde_json::Value| Ok(respond::json(StatusCode::OK, value));
-    let format = match route {
-        Route::LegacyVersions | Route::Groups | Route::Group(_) | Route::Resources { .. } => {
-            negotiate::discovery(&parts.headers)?
-        }
-        _ => None,
-    };
-    match (route, format) {
-        (Route::Health(path), _) => status::health(app, path, parts.uri.query().unwrap_or("")),
-        (Route::Metrics, _) => Ok(status::metrics(app)),
-        (Route::Version, _) => ok(&discovery::version()),
-        (Route::OpenIdConfiguration, _) => Ok(cacheable(
-            "application/json",
-            &app.tokens.openid_configuration(&app.url),
-        )),
-        (Route::OpenIdKeys, _) => Ok(cacheable("application/jwk-set+json", &app.tokens.jwks())),
-        (Route::LegacyVersions, Some(format)) => aggregated(&discovery::aggregated_core(table, format), format),
-        (Route::Groups, Some(format)) => aggregated(&discovery::aggregated_groups(table, format), format),
-        (Route::LegacyVersions, None) => ok(&discovery::api_versions(table)),
-        (Route::Groups, None) => ok(&discovery::groups(table)),
-        (Route::Group(name), _) => ok(&discovery::group(table, name).ok_or_else(ApiError::no_such_path)?),
-        (Route::Resources { group, version }, _) => {
-            ok(&discovery::resources(table, group, version).ok_or_else(ApiError::no_such_path)?)
-        }
-        (Route::OpenApiV2 | Route::OpenApiV3(_) | Route::Objects(_) | Route::Unknown, _) => {
-            Err(ApiError::no_such_path())
-        }
-    }
-}
-
-/// What those who check tokens themselves may keep for an hour, as upstream says.
-fn cacheable(media: &'static str, body: &serde_json::Value) -> Answer {
-    let mut answer = respond::content(StatusCode::OK, media, body.to_string().into());
-    let hour = HeaderValue::from_static("public, max-age=3600");
-    answer.headers_mut().insert(CACHE_CONTROL, hour);
-    answer
-}
-
-fn aggregated(body: &serde_json::Value, format: discovery::Format) -> ApiResult<Answer> {
-    let media = match format {
-        discovery::Format::V2 => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-        discovery::Format::V2Beta1 => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
-    };
-    Ok(respond::content(StatusCode::OK, media, body.to_string().into()))
 }
 
 async fn objects(
