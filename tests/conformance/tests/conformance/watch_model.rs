@@ -71,9 +71,12 @@ async fn write(case: &Case, seed: u64) -> Result<Vec<Write>> {
             _ => {
                 // The deletion's own version is not in its answer: it is that of the event, which is checked by order.
                 let before = case.send(Method::GET, &path, None, Vec::new()).await?;
+                if before.code == 404 {
+                    continue;
+                }
                 let of = format!(r#"{{"preconditions":{{"resourceVersion":{}}}}}"#, before.body["metadata"]["resourceVersion"]);
                 let gone = case.send(Method::DELETE, &path, Some("application/json"), of.into_bytes()).await?;
-                if before.code == 200 && gone.code == 200 {
+                if gone.code == 200 {
                     let (name, label, value) = fields(&before.body);
                     done.push(Write { version: revision(&before.body)?, name, label, value, deletes: true });
                 }
@@ -158,20 +161,20 @@ fn take(stretch: &mut Stretch, last: u64, event: &Event) -> Result<u64> {
 /// What the model says that a watcher sees: a selector lets it see objects with one label only.
 fn expected(model: &[Write], stretch: &Stretch, label: Option<&str>) -> Vec<(String, String, u64, String)> {
     let fits = |write: &Write| label.is_none_or(|label| write.label == label);
-    let mut there: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut there: BTreeMap<&str, &str> = BTreeMap::new();
     let mut events = Vec::new();
     for write in model {
-        let before = there.get(write.name.as_str()).copied().unwrap_or(false);
         let after = !write.deletes && fits(write);
-        there.insert(&write.name, after);
-        let kind = match (before, after) {
-            (false, true) => "ADDED",
-            (true, true) => "MODIFIED",
-            (true, false) => "DELETED",
-            (false, false) => continue,
+        let before = if after { there.insert(&write.name, &write.value) } else { there.remove(write.name.as_str()) };
+        // What goes is told as it was last seen.
+        let (kind, value) = match (before, after) {
+            (None, true) => ("ADDED", write.value.as_str()),
+            (Some(_), true) => ("MODIFIED", write.value.as_str()),
+            (Some(before), false) => ("DELETED", before),
+            (None, false) => continue,
         };
         if write.version > stretch.start {
-            events.push((kind.to_owned(), write.name.clone(), write.version, write.value.clone()));
+            events.push((kind.to_owned(), write.name.clone(), write.version, value.to_owned()));
         }
     }
     events
