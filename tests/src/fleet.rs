@@ -203,6 +203,11 @@ impl Fleet {
         daemon::kill_all_under(&self.path("agent", index));
     }
 
+    /// The process of API server `index`, for looks into `/proc`.
+    pub fn server_pid(&self, index: usize) -> Option<nix::unistd::Pid> {
+        self.servers.get(index)?.as_ref().and_then(Daemon::pid)
+    }
+
     /// A directory of the test's own.
     pub fn scratch(&self) -> &Path {
         self.directory.path()

@@ -65,8 +65,8 @@ struct Versions {
 
 /// What a part runs with.
 pub struct Stage<'a> {
-    /// kubectl, without a namespace of its own.
-    pub kubectl: &'a dyn Fn(&str, &Path) -> Kubectl,
+    /// kubectl for a namespace.
+    pub kubectl: &'a dyn Fn(&str) -> Kubectl,
     /// Its minor version.
     pub minor: u32,
     /// What stands for what.
@@ -130,7 +130,7 @@ impl Part {
     /// At the first command that shows something else than is expected, with what it showed.
     pub async fn play(&self, stage: &Stage<'_>, namespace: &str) -> Result<()> {
         let directory = tempfile::tempdir().context("no temporary directory")?;
-        let kubectl = (stage.kubectl)(namespace, directory.path());
+        let kubectl = (stage.kubectl)(namespace);
         let mut words = stage.words.clone();
         words.insert("$NS".to_owned(), namespace.to_owned());
         words.insert("$DIR".to_owned(), directory.path().display().to_string());

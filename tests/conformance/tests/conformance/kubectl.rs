@@ -38,8 +38,9 @@ async fn drive(minor: u32) -> Result<()> {
 
 async fn play(program: &Path, minor: u32) -> Result<()> {
     let up = Box::pin(Up::start(Kind::Embedded, &[])).await?;
-    let new = |namespace: &str, home: &Path| Kubectl::new(&up.cluster.kubeconfig, home, namespace).program(program);
-    let all = new("default", up.scratch());
+    // One home, and with it one cache of what the server serves, as a user has it.
+    let new = |namespace: &str| Kubectl::new(&up.cluster.kubeconfig, up.scratch(), namespace).program(program);
+    let all = new("default");
     let node = all.run(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"], "").await?;
     let stage = Stage { kubectl: &new, minor, words: BTreeMap::from([("$NODE".to_owned(), node)]) };
     let mut parts = Vec::new();

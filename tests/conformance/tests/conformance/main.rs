@@ -6,6 +6,7 @@
 #![allow(clippy::too_many_lines, reason = "a transcript is read from top to bottom")]
 
 mod clients;
+mod hostile;
 mod kubectl;
 mod upstream;
 mod watch_model;
