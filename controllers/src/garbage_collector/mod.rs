@@ -8,12 +8,11 @@
 mod graph;
 mod plan;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt, pin_mut};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use futures::{StreamExt, pin_mut};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
@@ -21,20 +20,16 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use self::graph::{FOREGROUND, Graph, Node, ORPHAN};
 use self::plan::{Owner, Plan, Policy};
-use crate::catalog::{Catalog, Resource};
+use crate::catalog::Catalog;
 use crate::runtime::{ApiError, Change, Key, Next, Queue};
 use crate::world::World;
 
-/// How often it is asked what the server serves, where no definition changes.
+/// How often it is asked what the server serves.
 const REFRESH: Duration = Duration::from_secs(60);
-/// How soon it is asked again when it could not be told.
-const RETRY: Duration = Duration::from_secs(1);
-/// How long definitions have to change together, for one question after all of them.
-const SETTLING: Duration = Duration::from_millis(100);
 
 /// Kinds that come from caches, and kinds that own nothing and are many.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -98,59 +93,29 @@ impl Controller {
         self.look_at(look);
     }
 
-    /// Watches what has no cache, as long as it is served. Ends only by being dropped.
+    /// Watches what has no cache, and whatever is served later. Ends only by being dropped.
     pub async fn watch(self: Arc<Self>) {
-        let mut watched: HashMap<(String, String), AbortHandle> = HashMap::new();
+        let mut known: HashSet<(String, String)> = HashSet::new();
         let mut watches = JoinSet::new();
-        let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(self.world.client.clone());
-        let changes = watcher::watcher(definitions, watcher::Config::default().timeout(280)).default_backoff();
-        pin_mut!(changes);
         loop {
-            let served = self.catalog.refresh(self.world.client.clone()).await;
-            let pause = match served {
+            match self.catalog.refresh(self.world.client.clone()).await {
                 Ok(resources) => {
-                    self.follow(&resources, &mut watched, &mut watches);
-                    REFRESH
+                    for resource in resources
+                        .iter()
+                        .filter(|resource| resource.is_watchable() && resource.is_deletable())
+                    {
+                        let name = (resource.api.group.clone(), resource.api.kind.clone());
+                        let elsewhere = ELSEWHERE
+                            .iter()
+                            .any(|(group, kind)| (*group, *kind) == (name.0.as_str(), name.1.as_str()));
+                        if !elsewhere && known.insert(name) {
+                            watches.spawn(Arc::clone(&self).watch_one(resource.api.clone()));
+                        }
+                    }
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot ask what the server serves");
-                    RETRY
-                }
-            };
-            // A definition that changes brings a kind, or takes one away, a little later.
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = changes.next() => tokio::time::sleep(SETTLING).await,
+                Err(error) => tracing::warn!(%error, "cannot ask what the server serves"),
             }
-            while changes.next().now_or_never().is_some() {}
-        }
-    }
-
-    /// Begins to watch what is served now, and ends to watch what is not any more.
-    fn follow(
-        self: &Arc<Self>,
-        resources: &[Resource],
-        watched: &mut HashMap<(String, String), AbortHandle>,
-        watches: &mut JoinSet<()>,
-    ) {
-        let elsewhere = |api: &ApiResource| {
-            let own = (api.group.as_str(), api.kind.as_str());
-            ELSEWHERE.contains(&own)
-        };
-        let fit = |resource: &&Resource| resource.is_watchable() && resource.is_deletable() && !elsewhere(&resource.api);
-        let name = |resource: &Resource| (resource.api.group.clone(), resource.api.kind.clone());
-        let served: HashMap<_, _> = resources.iter().filter(fit).map(|resource| (name(resource), resource)).collect();
-        watched.retain(|name, watch| {
-            let stays = served.contains_key(name);
-            if !stays {
-                watch.abort();
-            }
-            stays
-        });
-        for (name, resource) in served {
-            watched
-                .entry(name)
-                .or_insert_with(|| watches.spawn(Arc::clone(self).watch_one(resource.api.clone())));
+            tokio::time::sleep(REFRESH).await;
         }
     }
 
@@ -221,10 +186,6 @@ impl Controller {
         match plan {
             Plan::Nothing => return Ok(Next::OnChange),
             Plan::Delete(policy) => self.delete(&node, policy).await?,
-            Plan::Unblock => {
-                self.unblock(&node).await?;
-                self.delete(&node, Policy::Foreground).await?;
-            }
             Plan::Strip(gone) => self.strip(&node, &gone).await?,
             Plan::Orphan(dependents) => {
                 for dependent in dependents {
@@ -301,19 +262,6 @@ impl Controller {
                 .cloned()
                 .collect();
             (left.len() != owners.len()).then(|| json!({ "ownerReferences": left }))
-        })
-        .await
-    }
-
-    /// Lets no owner of an object wait for it any more.
-    async fn unblock(&self, node: &Node) -> Result<(), ApiError> {
-        self.change(node, |object| {
-            let mut owners = object.metadata.owner_references.clone().unwrap_or_default();
-            let blocking = owners
-                .iter_mut()
-                .filter(|owner| owner.block_owner_deletion == Some(true));
-            let changed = blocking.map(|owner| owner.block_owner_deletion = Some(false)).count();
-            (changed > 0).then(|| json!({ "ownerReferences": owners }))
         })
         .await
     }

@@ -34,8 +34,6 @@ pub(super) enum Plan {
     Nothing,
     /// Delete it.
     Delete(Policy),
-    /// Delete it after its dependents, without its owners waiting for it: they wait for it in a circle.
-    Unblock,
     /// Take these owners out of its references: they are gone, others are not.
     Strip(Vec<String>),
     /// Take it out of these dependents' references, then drop its finalizer.
@@ -83,12 +81,7 @@ pub(super) fn plan(node: &Node, graph: &Graph, owners: &[(String, Owner)]) -> Pl
         };
     }
     if with(Owner::Waiting).next().is_some() && graph.dependents(&node.uid).next().is_some() {
-        let waits = |dependent: &Node| dependent.deleting && dependent.has_finalizer(FOREGROUND);
-        return if graph.dependents(&node.uid).any(waits) {
-            Plan::Unblock
-        } else {
-            Plan::Delete(Policy::Foreground)
-        };
+        return Plan::Delete(Policy::Foreground);
     }
     Plan::Delete(if node.has_finalizer(ORPHAN) {
         Policy::Orphan
@@ -151,22 +144,6 @@ mod tests {
         assert_eq!(plan(&owner, &graph, &[]), Plan::Nothing);
         assert_eq!(graph.remove("x"), ["a"], "the owner is looked at again");
         assert_eq!(plan(&owner, &graph, &[]), Plan::Release(FOREGROUND));
-    }
-
-    #[test]
-    fn a_circle_of_owners_that_wait_for_each_other_is_opened() {
-        let mut graph = Graph::default();
-        let waiting = |uid: &str, owner: &str| Node {
-            deleting: true,
-            finalizers: vec![FOREGROUND.to_owned()],
-            ..node(uid, &[owner])
-        };
-        graph.put(waiting("a", "c"));
-        graph.put(waiting("b", "a"));
-        let last = node("c", &["b"]);
-        graph.put(last.clone());
-        let owners = states(&[("b", Owner::Waiting)]);
-        assert_eq!(plan(&last, &graph, &owners), Plan::Unblock);
     }
 
     #[test]

@@ -73,11 +73,7 @@ impl Controller {
             .iter()
             .filter(|resource| resource.namespaced && resource.is_deletable())
         {
-            match self.empty(&key, resource).await {
-                // The definition that brought the kind has gone in the meantime, and its objects with it.
-                Err(error) if error.is_not_found() => {}
-                found => left.extend(found?),
-            }
+            left.extend(self.empty(&key, resource).await?);
         }
         if left.is_empty() {
             self.finalize(&namespace, finalizers).await?;

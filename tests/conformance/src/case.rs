@@ -159,9 +159,17 @@ impl Case {
     /// When no answer comes.
     pub async fn answer(&self, request: Request<Body>) -> Result<Answer> {
         let what = format!("{} {}", request.method(), request.uri());
-        let answer = self.client.send(request).await.with_context(|| format!("no answer to {what}"))?;
+        let answer = self
+            .client
+            .send(request)
+            .await
+            .with_context(|| format!("no answer to {what}"))?;
         let (head, body) = answer.into_parts();
-        let bytes = body.collect().await.with_context(|| format!("half an answer to {what}"))?.to_bytes();
+        let bytes = body
+            .collect()
+            .await
+            .with_context(|| format!("half an answer to {what}"))?
+            .to_bytes();
         let text = || Value::from(String::from_utf8_lossy(&bytes).into_owned());
         Ok(Answer {
             code: head.status.as_u16(),
@@ -200,7 +208,13 @@ impl Case {
     /// # Errors
     /// When no answer comes.
     pub async fn try_create(&self, path: &str, object: &Value) -> Result<Answer> {
-        self.send(Method::POST, path, Some("application/json"), object.to_string().into_bytes()).await
+        self.send(
+            Method::POST,
+            path,
+            Some("application/json"),
+            object.to_string().into_bytes(),
+        )
+        .await
     }
 
     /// PUT.
@@ -216,7 +230,13 @@ impl Case {
     /// # Errors
     /// When no answer comes.
     pub async fn try_replace(&self, path: &str, object: &Value) -> Result<Answer> {
-        self.send(Method::PUT, path, Some("application/json"), object.to_string().into_bytes()).await
+        self.send(
+            Method::PUT,
+            path,
+            Some("application/json"),
+            object.to_string().into_bytes(),
+        )
+        .await
     }
 
     /// Reads an object, changes it and writes it back; starts over when somebody was faster.
@@ -248,7 +268,13 @@ impl Case {
     /// # Errors
     /// When no answer comes.
     pub async fn try_patch(&self, path: &str, kind: Patch, patch: &Value) -> Result<Answer> {
-        self.send(Method::PATCH, path, Some(kind.media_type()), patch.to_string().into_bytes()).await
+        self.send(
+            Method::PATCH,
+            path,
+            Some(kind.media_type()),
+            patch.to_string().into_bytes(),
+        )
+        .await
     }
 
     /// DELETE.
@@ -266,7 +292,11 @@ impl Case {
     pub async fn delete_with(&self, path: &str, policy: &str) -> Result<Value> {
         let options = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy });
         let body = options.to_string().into_bytes();
-        fine("DELETE", path, self.send(Method::DELETE, path, Some("application/json"), body).await?)
+        fine(
+            "DELETE",
+            path,
+            self.send(Method::DELETE, path, Some("application/json"), body).await?,
+        )
     }
 
     /// A watch: the path with its query, `watch=true` added.
@@ -285,7 +315,11 @@ impl Case {
         wait::until(format!("{path}: {what}"), SOON, async || {
             let object = self.get(path).await?;
             let fits = wanted(&object);
-            Ok(if fits { Look::Done(object) } else { Look::NotYet(object.to_string()) })
+            Ok(if fits {
+                Look::Done(object)
+            } else {
+                Look::NotYet(object.to_string())
+            })
         })
         .await
     }
@@ -298,7 +332,11 @@ impl Case {
         wait::until(format!("{path} to be gone"), SOON, async || {
             let answer = self.send(Method::GET, path, None, Vec::new()).await?;
             let gone = answer.code == 404;
-            Ok(if gone { Look::Done(()) } else { Look::NotYet(answer.body.to_string()) })
+            Ok(if gone {
+                Look::Done(())
+            } else {
+                Look::NotYet(answer.body.to_string())
+            })
         })
         .await
     }
@@ -334,7 +372,9 @@ impl Answer {
     /// All `Warning` headers, one per line.
     pub fn warnings(&self) -> String {
         let all = self.headers.get_all("warning").iter();
-        all.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect::<Vec<_>>().join("\n")
+        all.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -357,7 +397,10 @@ pub fn config_map(name: &str, key: &str, value: &str) -> Value {
 /// `metadata.name` of the items of a list.
 pub fn names(list: &Value) -> Vec<String> {
     let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-    items.iter().map(|item| item["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect()
+    items
+        .iter()
+        .map(|item| item["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 /// A text member at a JSON pointer; empty if there is none.
@@ -370,11 +413,15 @@ pub fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
 /// # Errors
 /// When there is none.
 pub fn revision(object: &Value) -> Result<u64> {
-    text(object, "/metadata/resourceVersion").parse().with_context(|| format!("no resourceVersion in {object}"))
+    text(object, "/metadata/resourceVersion")
+        .parse()
+        .with_context(|| format!("no resourceVersion in {object}"))
 }
 
 fn suffix() -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut random = rand::rng();
-    (0..6).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+    (0..6)
+        .map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())]))
+        .collect()
 }

@@ -36,7 +36,10 @@ const LIST: &str = include_str!("../upstream.list");
 /// # Errors
 /// When a line is none.
 pub fn all() -> Result<Vec<Line>> {
-    LIST.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(parse).collect()
+    LIST.lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(parse)
+        .collect()
 }
 
 fn parse(line: &'static str) -> Result<Line> {
@@ -48,7 +51,9 @@ fn parse(line: &'static str) -> Result<Line> {
         Some("n/a") => State::NotApplicable,
         _ => bail!("a line of the list has no state: {line}"),
     };
-    let name = parts.next().with_context(|| format!("a line of the list has no name: {line}"))?;
+    let name = parts
+        .next()
+        .with_context(|| format!("a line of the list has no name: {line}"))?;
     let note = parts.next().unwrap_or_default();
     if note.is_empty() != (state == State::Ported) {
         bail!("a note says why a test is not ported, and only that: {line}");

@@ -37,7 +37,12 @@ impl Definition {
                 "names": { "plural": plural, "singular": singular, "kind": kind, "listKind": format!("{kind}List") },
             },
         });
-        Self { group: group.to_owned(), plural, kind: kind.to_owned(), object }
+        Self {
+            group: group.to_owned(),
+            plural,
+            kind: kind.to_owned(),
+            object,
+        }
     }
 
     /// `plural.group`.
@@ -67,11 +72,19 @@ impl Definition {
     pub async fn install(&self, case: &Case) -> Result<Value> {
         case.create(DEFINITIONS, &self.object).await?;
         let established = |object: &Value| {
-            let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-            conditions.iter().any(|c| c["type"] == "Established" && c["status"] == "True")
+            let conditions = object["status"]["conditions"]
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            conditions
+                .iter()
+                .any(|c| c["type"] == "Established" && c["status"] == "True")
         };
         let installed = case.until(&self.path(), "to be established", established).await?;
-        let versions = self.object["spec"]["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let versions = self.object["spec"]["versions"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         for version in versions.iter().filter(|version| version["served"] == true) {
             self.served(case, version["name"].as_str().unwrap_or_default()).await?;
         }

@@ -51,7 +51,10 @@ impl Kubectl {
     /// A command with these arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.env("HOME", &self.home).env("KUBECONFIG", &self.kubeconfig).env_remove("KUBECACHEDIR");
+        command
+            .env("HOME", &self.home)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env_remove("KUBECACHEDIR");
         command.args(["--namespace", &self.namespace]).args(arguments);
         command
     }
@@ -62,7 +65,11 @@ impl Kubectl {
     /// When it cannot be started or does not end.
     pub async fn run_command(&self, command: Command, input: &str) -> Result<Said> {
         let mut command = tokio::process::Command::from(command);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         let mut child = command.spawn().context("cannot start kubectl")?;
         let mut stdin = child.stdin.take().context("kubectl has no input")?;
         let feed = async {
@@ -71,9 +78,16 @@ impl Kubectl {
             drop(stdin);
         };
         let both = async { tokio::join!(child.wait_with_output(), feed).0 };
-        let output = tokio::time::timeout(LONGEST, both).await.context("kubectl does not end")?.context("cannot wait for kubectl")?;
+        let output = tokio::time::timeout(LONGEST, both)
+            .await
+            .context("kubectl does not end")?
+            .context("cannot wait for kubectl")?;
         let text = |bytes: &[u8]| without_colours(&String::from_utf8_lossy(bytes));
-        Ok(Said { fine: output.status.success(), out: text(&output.stdout), err: text(&output.stderr) })
+        Ok(Said {
+            fine: output.status.success(),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        })
     }
 
     /// Runs it, however it ends.
@@ -113,7 +127,9 @@ impl Kubectl {
 fn without_colours(text: &str) -> String {
     let mut pieces = text.split("\u{1b}[");
     let first = pieces.next().unwrap_or_default().to_owned();
-    pieces.fold(first, |all, piece| all + piece.split_once('m').map_or(piece, |(_, rest)| rest))
+    pieces.fold(first, |all, piece| {
+        all + piece.split_once('m').map_or(piece, |(_, rest)| rest)
+    })
 }
 
 /// Every kubectl of this machine, oldest first: those with their version in the name, or else the one on the PATH.
@@ -121,11 +137,20 @@ pub fn programs() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
     // Where a kubectl is a link, the others are beside what it points to.
-    let targets = directories.iter().filter_map(|directory| std::fs::canonicalize(directory.join("kubectl")).ok());
-    let beside: Vec<PathBuf> = targets.filter_map(|file| file.parent().map(Path::to_path_buf)).collect();
+    let targets = directories
+        .iter()
+        .filter_map(|directory| std::fs::canonicalize(directory.join("kubectl")).ok());
+    let beside: Vec<PathBuf> = targets
+        .filter_map(|file| file.parent().map(Path::to_path_buf))
+        .collect();
     directories.extend(beside);
     let mut found: Vec<(u32, PathBuf)> = Vec::new();
-    for entry in directories.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten().flatten() {
+    for entry in directories
+        .iter()
+        .filter_map(|directory| std::fs::read_dir(directory).ok())
+        .flatten()
+        .flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         let minor = name.strip_prefix("kubectl.1.").and_then(|minor| minor.parse().ok());
         if let Some(minor) = minor
@@ -136,5 +161,9 @@ pub fn programs() -> Vec<PathBuf> {
     }
     found.sort();
     let versions: Vec<PathBuf> = found.into_iter().map(|(_, path)| path).collect();
-    if versions.is_empty() { vec!["kubectl".into()] } else { versions }
+    if versions.is_empty() {
+        vec!["kubectl".into()]
+    } else {
+        versions
+    }
 }

@@ -63,7 +63,13 @@ pub async fn run(cluster: &Cluster, tests: &[Test]) -> Result<Outcome> {
     while let Some((name, result, took)) = running.next().await {
         let state = list.iter().find(|line| line.name == name).map(|line| line.state);
         let waits = state == Some(State::Waiting);
-        let word = if result.is_ok() { "ok" } else if waits { "waits" } else { "FAILED" };
+        let word = if result.is_ok() {
+            "ok"
+        } else if waits {
+            "waits"
+        } else {
+            "FAILED"
+        };
         println!("{word:6} {:5.1} s  {name}", took.as_secs_f32());
         match (result, waits) {
             (Ok(()), false) => outcome.passed += 1,
@@ -90,7 +96,11 @@ async fn one(cluster: &Cluster, test: &Test) -> Result<()> {
         Ok(done) => done,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            bail!("{}", text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked"))
+            bail!(
+                "{}",
+                text.or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("it panicked")
+            )
         }
     }
 }

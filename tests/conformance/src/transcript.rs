@@ -82,16 +82,28 @@ pub fn parse(text: &str) -> Result<Vec<Part>> {
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
         if let Some(title) = line.strip_prefix("== ") {
-            parts.push(Part { title: title.to_owned(), steps: Vec::new() });
+            parts.push(Part {
+                title: title.to_owned(),
+                steps: Vec::new(),
+            });
             continue;
         }
         if line.trim().is_empty() || line.starts_with("# ") {
             continue;
         }
-        let part = parts.last_mut().with_context(|| format!("line {}: before the first part", number + 1))?;
+        let part = parts
+            .last_mut()
+            .with_context(|| format!("line {}: before the first part", number + 1))?;
         if let Some(name) = line.strip_prefix("<<< ") {
-            let text: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != ">>>").collect();
-            part.steps.push(Step::File { name: name.to_owned(), text: text.join("\n") + "\n" });
+            let text: Vec<&str> = lines
+                .by_ref()
+                .map(|(_, line)| line)
+                .take_while(|line| *line != ">>>")
+                .collect();
+            part.steps.push(Step::File {
+                name: name.to_owned(),
+                text: text.join("\n") + "\n",
+            });
         } else if let Some(rest) = line.strip_prefix("$ ") {
             part.steps.push(Step::Run(call(number + 1, rest)?));
         } else if let Some(Step::Run(call)) = part.steps.last_mut() {
@@ -106,8 +118,14 @@ pub fn parse(text: &str) -> Result<Vec<Part>> {
 fn call(line: usize, text: &str) -> Result<Call> {
     let (mut end, mut versions, mut rest) = (End::Well, Versions { from: 0, to: u32::MAX }, text);
     if let Some(text) = rest.strip_prefix('[') {
-        let (range, after) = text.split_once("] ").with_context(|| format!("line {line}: no end of versions"))?;
-        let minor = |text: &str| text.trim_start_matches("1.").parse().with_context(|| format!("line {line}: {range}"));
+        let (range, after) = text
+            .split_once("] ")
+            .with_context(|| format!("line {line}: no end of versions"))?;
+        let minor = |text: &str| {
+            text.trim_start_matches("1.")
+                .parse()
+                .with_context(|| format!("line {line}: {range}"))
+        };
         if let Some(from) = range.strip_suffix('+') {
             versions.from = minor(from)?;
         } else if let Some(to) = range.strip_prefix('-') {
@@ -120,7 +138,13 @@ fn call(line: usize, text: &str) -> Result<Call> {
             (end, rest) = (meaning, after);
         }
     }
-    Ok(Call { line, end, versions, words: rest.to_owned(), expected: Vec::new() })
+    Ok(Call {
+        line,
+        end,
+        versions,
+        words: rest.to_owned(),
+        expected: Vec::new(),
+    })
 }
 
 impl Part {
@@ -152,11 +176,14 @@ fn write(directory: &Path, name: &str, text: &str) -> Result<()> {
     let path: PathBuf = directory.join(name);
     std::fs::write(&path, text).with_context(|| format!("cannot write {name}"))?;
     let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).with_context(|| format!("cannot mark {name}"))
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
+        .with_context(|| format!("cannot mark {name}"))
 }
 
 fn fill(text: &str, words: &BTreeMap<String, String>) -> String {
-    words.iter().fold(text.to_owned(), |text, (word, meaning)| text.replace(word, meaning))
+    words
+        .iter()
+        .fold(text.to_owned(), |text, (word, meaning)| text.replace(word, meaning))
 }
 
 impl Call {
@@ -203,7 +230,9 @@ impl Call {
                 }
             } else {
                 let found = lines[from..].iter().position(|line| fits(line, &squeeze(wanted)));
-                let Some(at) = found else { bail!("no line like {wanted:?} (in this order) in:\n{all}") };
+                let Some(at) = found else {
+                    bail!("no line like {wanted:?} (in this order) in:\n{all}")
+                };
                 from += at + 1;
             }
         }
@@ -212,7 +241,8 @@ impl Call {
 }
 
 fn is_setting(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+    word.split_once('=')
+        .is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
 }
 
 fn squeeze(line: &str) -> String {
@@ -223,9 +253,13 @@ fn squeeze(line: &str) -> String {
 fn fits(line: &str, pattern: &str) -> bool {
     let mut pieces = pattern.split('…');
     let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = line.strip_prefix(first) else { return false };
+    let Some(mut rest) = line.strip_prefix(first) else {
+        return false;
+    };
     let mut pieces: Vec<&str> = pieces.collect();
-    let Some(last) = pieces.pop() else { return rest.is_empty() };
+    let Some(last) = pieces.pop() else {
+        return rest.is_empty();
+    };
     for piece in pieces {
         let Some(at) = rest.find(piece) else { return false };
         rest = &rest[at + piece.len()..];
@@ -266,16 +300,25 @@ mod tests {
 
     #[test]
     fn words_are_parted_as_a_shell_does() {
-        assert_eq!(split(r#"patch cm -p '{"a": 1}' "x y""#), ["patch", "cm", "-p", r#"{"a": 1}"#, "x y"]);
+        assert_eq!(
+            split(r#"patch cm -p '{"a": 1}' "x y""#),
+            ["patch", "cm", "-p", r#"{"a": 1}"#, "x y"]
+        );
         assert_eq!(split("get  ''"), ["get", ""]);
     }
 
     #[test]
     fn what_is_not_shown_fails() {
-        let said = |out: &str| Said { fine: true, out: out.to_owned(), err: String::new() };
+        let said = |out: &str| Said {
+            fine: true,
+            out: out.to_owned(),
+            err: String::new(),
+        };
         let call = call(1, "get x").unwrap();
-        call.judge(&said("one\ntwo\n"), &["one".to_owned(), "two".to_owned()]).unwrap();
-        call.judge(&said("one\ntwo\n"), &["two".to_owned(), "one".to_owned()]).unwrap_err();
+        call.judge(&said("one\ntwo\n"), &["one".to_owned(), "two".to_owned()])
+            .unwrap();
+        call.judge(&said("one\ntwo\n"), &["two".to_owned(), "one".to_owned()])
+            .unwrap_err();
         call.judge(&said("one"), &["(nothing)".to_owned()]).unwrap_err();
         call.judge(&said("one"), &["(not) one".to_owned()]).unwrap_err();
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use futures::{StreamExt as _, TryStreamExt as _};
 use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use http::Request;
 use http_body_util::BodyExt as _;
 use kube::Client;
@@ -44,16 +44,31 @@ impl Watch {
     pub(crate) async fn open(client: &Client, path: &str) -> Result<Self> {
         let join = if path.contains('?') { '&' } else { '?' };
         let path = format!("{path}{join}watch=true");
-        let request = Request::get(&path).header("accept", "application/json").body(Body::empty());
-        let answer = client.send(request.context("a bad request")?).await.with_context(|| format!("no answer to {path}"))?;
+        let request = Request::get(&path)
+            .header("accept", "application/json")
+            .body(Body::empty());
+        let answer = client
+            .send(request.context("a bad request")?)
+            .await
+            .with_context(|| format!("no answer to {path}"))?;
         if !answer.status().is_success() {
             let (head, body) = answer.into_parts();
             let bytes = body.collect().await?.to_bytes();
-            bail!("watch {path} was refused with {}: {}", head.status, String::from_utf8_lossy(&bytes));
+            bail!(
+                "watch {path} was refused with {}: {}",
+                head.status,
+                String::from_utf8_lossy(&bytes)
+            );
         }
         let bytes = answer.into_body().into_data_stream().map_err(std::io::Error::other);
-        let lines = FramedRead::new(StreamReader::new(bytes.boxed()), LinesCodec::new_with_max_length(LONGEST));
-        Ok(Self { lines: lines.map_err(anyhow::Error::from).boxed(), path })
+        let lines = FramedRead::new(
+            StreamReader::new(bytes.boxed()),
+            LinesCodec::new_with_max_length(LONGEST),
+        );
+        Ok(Self {
+            lines: lines.map_err(anyhow::Error::from).boxed(),
+            path,
+        })
     }
 
     /// The next event; none where the stream ends.
@@ -67,8 +82,14 @@ impl Watch {
         };
         let line = line?;
         let event: Value = serde_json::from_str(&line).with_context(|| format!("no event: {line}"))?;
-        let kind = event["type"].as_str().with_context(|| format!("an event without type: {line}"))?.to_owned();
-        Ok(Some(Event { kind, object: event["object"].clone() }))
+        let kind = event["type"]
+            .as_str()
+            .with_context(|| format!("an event without type: {line}"))?
+            .to_owned();
+        Ok(Some(Event {
+            kind,
+            object: event["object"].clone(),
+        }))
     }
 
     /// The next event.

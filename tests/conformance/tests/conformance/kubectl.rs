@@ -41,8 +41,14 @@ async fn play(program: &Path, minor: u32) -> Result<()> {
     // One home, and with it one cache of what the server serves, as a user has it.
     let new = |namespace: &str| Kubectl::new(&up.cluster.kubeconfig, up.scratch(), namespace).program(program);
     let all = new("default");
-    let node = all.run(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"], "").await?;
-    let stage = Stage { kubectl: &new, minor, words: BTreeMap::from([("$NODE".to_owned(), node)]) };
+    let node = all
+        .run(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"], "")
+        .await?;
+    let stage = Stage {
+        kubectl: &new,
+        minor,
+        words: BTreeMap::from([("$NODE".to_owned(), node)]),
+    };
     let mut parts = Vec::new();
     for text in TRANSCRIPTS {
         parts.extend(transcript::parse(text)?);
@@ -53,7 +59,12 @@ async fn play(program: &Path, minor: u32) -> Result<()> {
     if failures.is_empty() {
         return Ok(());
     }
-    anyhow::bail!("kubectl 1.{minor}: {} parts failed\n\n{}\n\nthe server said:\n{}", failures.len(), failures.join("\n\n"), up.said())
+    anyhow::bail!(
+        "kubectl 1.{minor}: {} parts failed\n\n{}\n\nthe server said:\n{}",
+        failures.len(),
+        failures.join("\n\n"),
+        up.said()
+    )
 }
 
 async fn played(all: &Kubectl, stage: &Stage<'_>, parts: &[transcript::Part], base: &str) -> Result<Vec<String>> {
@@ -65,16 +76,25 @@ async fn played(all: &Kubectl, stage: &Stage<'_>, parts: &[transcript::Part], ba
         part.play(stage, &namespace).await
     });
     let results: Vec<Result<()>> = run.buffer_unordered(AT_A_TIME).collect().await;
-    Ok(results.into_iter().filter_map(|result| result.err().map(|error| format!("{error:#}"))).collect())
+    Ok(results
+        .into_iter()
+        .filter_map(|result| result.err().map(|error| format!("{error:#}")))
+        .collect())
 }
 
 /// `get -w`, and `proxy`: what does not end by itself.
 async fn follows(kubectl: &Kubectl) -> Result<()> {
     let mut command = tokio::process::Command::from(kubectl.command(&["get", "configmaps", "-w", "-l", "watched"]));
-    let mut watch = command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+    let mut watch = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
     let mut lines = BufReader::new(watch.stdout.take().context("no output")?).lines();
     kubectl.run(&["create", "configmap", "watched"], "").await?;
-    kubectl.run(&["label", "configmap", "watched", "watched=yes"], "").await?;
+    kubectl
+        .run(&["label", "configmap", "watched", "watched=yes"], "")
+        .await?;
     let next = async |lines: &mut tokio::io::Lines<_>| {
         let line = tokio::time::timeout(breakbulk_tests::wait::SOON, lines.next_line()).await;
         line.context("the watch shows nothing")??.context("the watch ended")
@@ -86,7 +106,11 @@ async fn follows(kubectl: &Kubectl) -> Result<()> {
     watch.kill().await?;
 
     let mut command = tokio::process::Command::from(kubectl.command(&["proxy", "--port=0"]));
-    let mut proxy = command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+    let mut proxy = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
     let mut lines = BufReader::new(proxy.stdout.take().context("no output")?).lines();
     let line = next(&mut lines).await?;
     ensure!(line.starts_with("Starting to serve on 127.0.0.1:"), "{line}");
@@ -120,12 +144,20 @@ async fn the_kubectl_on_the_path_shows_what_a_person_expects() {
     if found.iter().any(|path| path.to_string_lossy().contains("kubectl.1.")) {
         return;
     }
-    let output = tokio::process::Command::new(&found[0]).args(["version", "--client", "-o", "json"]).output().await;
+    let output = tokio::process::Command::new(&found[0])
+        .args(["version", "--client", "-o", "json"])
+        .output()
+        .await;
     let Ok(output) = output else {
         println!("SKIPPED: there is no kubectl on this machine");
         return;
     };
     let version: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let minor = version["clientVersion"]["minor"].as_str().unwrap_or_default().trim_end_matches('+').parse().unwrap();
+    let minor = version["clientVersion"]["minor"]
+        .as_str()
+        .unwrap_or_default()
+        .trim_end_matches('+')
+        .parse()
+        .unwrap();
     play(&found[0], minor).await.unwrap();
 }

@@ -74,11 +74,22 @@ async fn write(case: &Case, seed: u64) -> Result<Vec<Write>> {
                 if before.code == 404 {
                     continue;
                 }
-                let of = format!(r#"{{"preconditions":{{"resourceVersion":{}}}}}"#, before.body["metadata"]["resourceVersion"]);
-                let gone = case.send(Method::DELETE, &path, Some("application/json"), of.into_bytes()).await?;
+                let of = format!(
+                    r#"{{"preconditions":{{"resourceVersion":{}}}}}"#,
+                    before.body["metadata"]["resourceVersion"]
+                );
+                let gone = case
+                    .send(Method::DELETE, &path, Some("application/json"), of.into_bytes())
+                    .await?;
                 if gone.code == 200 {
                     let (name, label, value) = fields(&before.body);
-                    done.push(Write { version: revision(&before.body)?, name, label, value, deletes: true });
+                    done.push(Write {
+                        version: revision(&before.body)?,
+                        name,
+                        label,
+                        value,
+                        deletes: true,
+                    });
                 }
                 continue;
             }
@@ -86,7 +97,13 @@ async fn write(case: &Case, seed: u64) -> Result<Vec<Write>> {
         ensure!(answer.code < 500, "{answer:?}");
         if answer.code < 300 {
             let (name, label, value) = fields(&answer.body);
-            done.push(Write { version: revision(&answer.body)?, name, label, value, deletes });
+            done.push(Write {
+                version: revision(&answer.body)?,
+                name,
+                label,
+                value,
+                deletes,
+            });
         }
     }
     Ok(done)
@@ -107,7 +124,11 @@ async fn list(case: &Case, collection: &str) -> Result<Stretch> {
     let list = case.get(collection).await?;
     let items = list["items"].as_array().context("no items")?;
     let entry = |item: &Value| Ok((text(item, "/metadata/name").to_owned(), revision(item)?));
-    Ok(Stretch { list: items.iter().map(entry).collect::<Result<_>>()?, start: revision(&list)?, events: Vec::new() })
+    Ok(Stretch {
+        list: items.iter().map(entry).collect::<Result<_>>()?,
+        start: revision(&list)?,
+        events: Vec::new(),
+    })
 }
 
 /// Watches until it has seen the end marker; gives the stretches, one for each time it had to list.
@@ -125,7 +146,9 @@ async fn watch(case: &Case, collection: &str, manner: Manner, seed: u64, ended: 
                 Manner::Restless if random.random_range(0..8) == 0 => continue 'open,
                 _ => {}
             }
-            let Some(event) = watch.try_next().await? else { continue 'open };
+            let Some(event) = watch.try_next().await? else {
+                continue 'open;
+            };
             if event.kind == "ERROR" {
                 ensure!(event.object["code"] == 410, "{event:?}");
                 stretches.push(list(case, collection).await?);
@@ -143,7 +166,10 @@ async fn watch(case: &Case, collection: &str, manner: Manner, seed: u64, ended: 
 
 async fn open(case: &Case, collection: &str, from: u64) -> Result<Watch> {
     let join = if collection.contains('?') { '&' } else { '?' };
-    case.watch(&format!("{collection}{join}resourceVersion={from}&allowWatchBookmarks=true&timeoutSeconds=120")).await
+    case.watch(&format!(
+        "{collection}{join}resourceVersion={from}&allowWatchBookmarks=true&timeoutSeconds=120"
+    ))
+    .await
 }
 
 fn take(stretch: &mut Stretch, last: u64, event: &Event) -> Result<u64> {
@@ -165,7 +191,11 @@ fn expected(model: &[Write], stretch: &Stretch, label: Option<&str>) -> Vec<(Str
     let mut events = Vec::new();
     for write in model {
         let after = !write.deletes && fits(write);
-        let before = if after { there.insert(&write.name, &write.value) } else { there.remove(write.name.as_str()) };
+        let before = if after {
+            there.insert(&write.name, &write.value)
+        } else {
+            there.remove(write.name.as_str())
+        };
         // What goes is told as it was last seen.
         let (kind, value) = match (before, after) {
             (None, true) => ("ADDED", write.value.as_str()),
@@ -186,7 +216,9 @@ fn model(mut writes: Vec<Write>, whole: &[Stretch]) -> Result<Vec<Write>> {
     let mut current: BTreeMap<&str, u64> = BTreeMap::new();
     for (kind, name, version, _) in whole.iter().flat_map(|stretch| &stretch.events) {
         if kind == "DELETED" {
-            let before = current.remove(name.as_str()).with_context(|| format!("{name} was deleted before it was there"))?;
+            let before = current
+                .remove(name.as_str())
+                .with_context(|| format!("{name} was deleted before it was there"))?;
             deletions.insert((name, before), *version);
         } else {
             current.insert(name, *version);
@@ -198,7 +230,10 @@ fn model(mut writes: Vec<Write>, whole: &[Stretch]) -> Result<Vec<Write>> {
     }
     ensure!(deletions.is_empty(), "seen, but not done: {deletions:?}");
     writes.sort_by_key(|write| write.version);
-    ensure!(writes.is_sorted_by(|a, b| a.version < b.version), "two writes have one version");
+    ensure!(
+        writes.is_sorted_by(|a, b| a.version < b.version),
+        "two writes have one version"
+    );
     Ok(writes)
 }
 
@@ -211,22 +246,44 @@ fn judge(model: &[Write], stretches: &[Stretch], label: Option<&str>) -> Result<
                 state.insert(write.name.clone(), write.version);
             }
         }
-        ensure!(stretch.list == state, "the list at {} is {:?}, not {state:?}", stretch.start, stretch.list);
+        ensure!(
+            stretch.list == state,
+            "the list at {} is {:?}, not {state:?}",
+            stretch.start,
+            stretch.list
+        );
         let expected = expected(model, stretch, label);
         let seen = &stretch.events;
         // A stretch that broke off saw a part from its start on; the last one saw all.
         let whole = number + 1 == stretches.len();
-        let fits = if whole { *seen == expected } else { expected.starts_with(seen) };
+        let fits = if whole {
+            *seen == expected
+        } else {
+            expected.starts_with(seen)
+        };
         if !fits {
-            let at = seen.iter().zip(&expected).position(|(a, b)| a != b).unwrap_or(seen.len().min(expected.len()));
-            bail!("from {}: event {at} is {:?}, not {:?}", stretch.start, seen.get(at), expected.get(at));
+            let at = seen
+                .iter()
+                .zip(&expected)
+                .position(|(a, b)| a != b)
+                .unwrap_or(seen.len().min(expected.len()));
+            bail!(
+                "from {}: event {at} is {:?}, not {:?}",
+                stretch.start,
+                seen.get(at),
+                expected.get(at)
+            );
         }
     }
     Ok(())
 }
 
 async fn model_holds(kind: Kind) -> Result<()> {
-    let size = Size { servers: 1, controllers: 0, agents: 0 };
+    let size = Size {
+        servers: 1,
+        controllers: 0,
+        agents: 0,
+    };
     let fleet = Box::pin(Fleet::start_with(kind, size, &["--history-retention", "1"])).await?;
     let case = Case::begin_bare(fleet.cluster(), "model").await?;
     let maps = case.core("configmaps");
@@ -236,7 +293,13 @@ async fn model_holds(kind: Kind) -> Result<()> {
     let manners = [Manner::Steady, Manner::Slow, Manner::Restless];
     let watchers = (0..WATCHERS).map(|number| {
         let collection = if number % 2 == 0 { &maps } else { &selected };
-        watch(&case, collection, manners[usize::try_from(number).unwrap_or(0) % 3], number, &ended)
+        watch(
+            &case,
+            collection,
+            manners[usize::try_from(number).unwrap_or(0) % 3],
+            number,
+            &ended,
+        )
     });
     let writing = async {
         let written = futures::future::try_join_all((0..WRITERS).map(|seed| write(&case, seed))).await?;
@@ -245,7 +308,13 @@ async fn model_holds(kind: Kind) -> Result<()> {
         let end = case.create(&maps, &end).await?;
         let mut all = written.concat();
         let (name, label, value) = fields(&end);
-        all.push(Write { version: revision(&end)?, name, label, value, deletes: false });
+        all.push(Write {
+            version: revision(&end)?,
+            name,
+            label,
+            value,
+            deletes: false,
+        });
         anyhow::Ok(all)
     };
     let watching = futures::future::join_all(watchers);
@@ -264,13 +333,22 @@ async fn model_holds(kind: Kind) -> Result<()> {
 
 /// A version that the store has forgotten is told as 410, in the stream; the list after it is good to go on from.
 async fn forgotten_versions_are_told(kind: Kind) -> Result<()> {
-    let size = Size { servers: 1, controllers: 0, agents: 0 };
+    let size = Size {
+        servers: 1,
+        controllers: 0,
+        agents: 0,
+    };
     let mut fleet = Box::pin(Fleet::start_with(kind, size, &["--history-retention", "1"])).await?;
     let case = Case::begin_bare(fleet.cluster(), "forgotten").await?;
     let maps = case.core("configmaps");
     let first = case.create(&maps, &json!({ "metadata": { "name": "one" } })).await?;
     for round in 0..5 {
-        case.patch(&format!("{maps}/one"), Patch::Merge, &json!({ "data": { "v": round.to_string() } })).await?;
+        case.patch(
+            &format!("{maps}/one"),
+            Patch::Merge,
+            &json!({ "data": { "v": round.to_string() } }),
+        )
+        .await?;
     }
     // A server that starts knows what the store knows, and no more.
     fleet.kill_server(0).await?;
@@ -278,7 +356,10 @@ async fn forgotten_versions_are_told(kind: Kind) -> Result<()> {
     fleet.cluster().answers().await?;
     let mut watch = open(&case, &maps, revision(&first)?).await?;
     let event = watch.next().await?;
-    ensure!(event.kind == "ERROR" && event.object["code"] == 410 && event.object["reason"] == "Expired", "{event:?}");
+    ensure!(
+        event.kind == "ERROR" && event.object["code"] == 410 && event.object["reason"] == "Expired",
+        "{event:?}"
+    );
     ensure!(watch.try_next().await?.is_none(), "the stream ends with it");
     let list = list(&case, &maps).await?;
     let mut watch = open(&case, &maps, list.start).await?;

@@ -23,8 +23,14 @@ on_both_stores!(
 );
 
 fn map(name: &str) -> ConfigMap {
-    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-    ConfigMap { metadata, ..ConfigMap::default() }
+    let metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        ..ObjectMeta::default()
+    };
+    ConfigMap {
+        metadata,
+        ..ConfigMap::default()
+    }
 }
 
 async fn a_finalizer_of_the_helper_is_set_and_taken_off(up: &Up) -> Result<()> {
@@ -33,7 +39,9 @@ async fn a_finalizer_of_the_helper_is_set_and_taken_off(up: &Up) -> Result<()> {
     let reconcile = async || {
         let held = Arc::new(maps.get("held").await?);
         let act = |_: Event<ConfigMap>| async { Ok::<_, std::io::Error>(Action::await_change()) };
-        finalizer(&maps, "example.org/held", held, act).await.map_err(anyhow::Error::from)
+        finalizer(&maps, "example.org/held", held, act)
+            .await
+            .map_err(anyhow::Error::from)
     };
     reconcile().await?;
     ensure!(maps.get("held").await?.finalizers() == ["example.org/held"]);
@@ -54,13 +62,20 @@ async fn a_reflector_by_streaming_lists_sees_what_is_there_and_what_comes(up: &U
     let config = watcher::Config::default().streaming_lists();
     let stream = watcher(maps.clone(), config).reflect(writer).default_backoff();
     let running = tokio::spawn(stream.for_each(|_| async {}));
-    tokio::time::timeout(wait::SOON, reader.wait_until_ready()).await.context("it never was ready")??;
+    tokio::time::timeout(wait::SOON, reader.wait_until_ready())
+        .await
+        .context("it never was ready")??;
     let has = |name: &str| reader.state().iter().any(|map| map.name_any() == name);
     ensure!(has("before-1") && has("before-2"), "the list is whole when it is ready");
     maps.create(&PostParams::default(), &map("after")).await?;
     maps.delete("before-1", &DeleteParams::default()).await?;
     let settled = wait::until("the changes", wait::SOON, async || {
-        let names = || format!("{:?}", reader.state().iter().map(|map| map.name_any()).collect::<Vec<_>>());
+        let names = || {
+            format!(
+                "{:?}",
+                reader.state().iter().map(|map| map.name_any()).collect::<Vec<_>>()
+            )
+        };
         Ok(Look::some((has("after") && !has("before-1")).then_some(()), names))
     });
     let settled = settled.await;
@@ -83,14 +98,31 @@ async fn a_status_applied_twice_is_written_once(up: &Up) -> Result<()> {
             "type": "Seen", "status": "True", "reason": "Looked", "message": "by a test", "lastTransitionTime": "2026-01-01T00:00:00Z" }] },
     });
     let params = PatchParams::apply("looker").force();
-    let first = namespaces.patch_status("default", &params, &Patch::Apply(&status)).await?;
-    let seen = first.status.as_ref().and_then(|s| s.conditions.as_ref()).is_some_and(|all| all.iter().any(|c| c.type_ == "Seen"));
+    let first = namespaces
+        .patch_status("default", &params, &Patch::Apply(&status))
+        .await?;
+    let seen = first
+        .status
+        .as_ref()
+        .and_then(|s| s.conditions.as_ref())
+        .is_some_and(|all| all.iter().any(|c| c.type_ == "Seen"));
     ensure!(seen, "{first:?}");
-    let second = namespaces.patch_status("default", &params, &Patch::Apply(&status)).await?;
-    ensure!(second.resource_version() == first.resource_version(), "nothing changed, and nothing was written");
+    let second = namespaces
+        .patch_status("default", &params, &Patch::Apply(&status))
+        .await?;
+    ensure!(
+        second.resource_version() == first.resource_version(),
+        "nothing changed, and nothing was written"
+    );
     let entries = second.managed_fields();
-    let own: Vec<_> = entries.iter().filter(|entry| entry.manager.as_deref() == Some("looker")).collect();
-    ensure!(own.len() == 1 && own[0].subresource.as_deref() == Some("status"), "{entries:?}");
+    let own: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.manager.as_deref() == Some("looker"))
+        .collect();
+    ensure!(
+        own.len() == 1 && own[0].subresource.as_deref() == Some("status"),
+        "{entries:?}"
+    );
     Ok(())
 }
 
@@ -102,13 +134,25 @@ async fn the_log_of_a_job_is_the_log_of_its_pod(up: &Up) -> Result<()> {
         Ok(Look::some(pods.first().map(|pod| pod.name_any()), || "none".to_owned()))
     })
     .await?;
-    let follow = LogParams { follow: true, ..LogParams::default() };
-    let stream = wait::until("its log", wait::SOON, async || Ok(Look::Done(pods.log_stream(&pod, &follow).await?))).await?;
-    let lines: Vec<String> = tokio::time::timeout(wait::SOON, stream.lines().try_collect()).await.context("it does not end")??;
+    let follow = LogParams {
+        follow: true,
+        ..LogParams::default()
+    };
+    let stream = wait::until("its log", wait::SOON, async || {
+        Ok(Look::Done(pods.log_stream(&pod, &follow).await?))
+    })
+    .await?;
+    let lines: Vec<String> = tokio::time::timeout(wait::SOON, stream.lines().try_collect())
+        .await
+        .context("it does not end")??;
     ensure!(lines == ["one", "two"], "{lines:?}");
     up.cluster.succeeded("logged").await?;
     ensure!(pods.logs(&pod, &LogParams::default()).await? == "one\ntwo\n");
-    let last = LogParams { tail_lines: Some(1), timestamps: true, ..LogParams::default() };
+    let last = LogParams {
+        tail_lines: Some(1),
+        timestamps: true,
+        ..LogParams::default()
+    };
     let last = pods.logs(&pod, &last).await?;
     ensure!(last.lines().count() == 1 && last.ends_with(" two\n"), "{last:?}");
     let ended = pods.get(&pod).await?;

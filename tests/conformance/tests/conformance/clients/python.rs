@@ -22,17 +22,28 @@ async fn python_clients_work() {
             return;
         }
     };
-    let size = Size { servers: 1, controllers: 1, agents: 0 };
+    let size = Size {
+        servers: 1,
+        controllers: 1,
+        agents: 0,
+    };
     let fleet = Box::pin(Fleet::start(Kind::Embedded, size)).await.unwrap();
     let script = fleet.scratch().join("python_clients.py");
     std::fs::write(&script, SCRIPT).unwrap();
     let mut command = Command::new(python);
-    command.arg(&script).env("KUBECONFIG", &fleet.cluster().kubeconfig).env("HOME", fleet.scratch());
+    command
+        .arg(&script)
+        .env("KUBECONFIG", &fleet.cluster().kubeconfig)
+        .env("HOME", fleet.scratch());
     let output = tokio::time::timeout(std::time::Duration::from_secs(200), command.kill_on_drop(true).output());
     let output = output.await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// A Python with the packages: the one made earlier, or a new one in the user's cache.
@@ -49,7 +60,17 @@ async fn environment() -> Result<PathBuf> {
     let made = scratch.path().join("environment");
     run(Command::new("python3").args(["-m", "venv"]).arg(&made)).await?;
     let mut install = Command::new(made.join("bin/python"));
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--timeout", "20", "--retries", "1"]);
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--timeout",
+        "20",
+        "--retries",
+        "1",
+    ]);
     run(install.args(PACKAGES)).await?;
     match std::fs::rename(&made, &directory) {
         // Somebody else was faster.
@@ -60,7 +81,12 @@ async fn environment() -> Result<PathBuf> {
 }
 
 async fn run(command: &mut Command) -> Result<()> {
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.context("cannot start python3")?;
+    let output = command
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("cannot start python3")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{}", said.lines().last().unwrap_or("it failed in silence"));
@@ -69,7 +95,13 @@ async fn run(command: &mut Command) -> Result<()> {
 }
 
 fn cache() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    Ok(base.context("neither XDG_CACHE_HOME nor HOME is set")?.join(Path::new("breakbulk/tools")))
+    Ok(base
+        .context("neither XDG_CACHE_HOME nor HOME is set")?
+        .join(Path::new("breakbulk/tools")))
 }

@@ -1,7 +1,7 @@
 //! [sig-api-machinery] ValidatingAdmissionPolicy. Upstream's Deployments are objects of a definition with replicas here.
 
 use anyhow::{Result, ensure};
-use breakbulk_conformance::case::{SOON, Answer, Case, Patch, names};
+use breakbulk_conformance::case::{Answer, Case, Patch, SOON, names};
 use breakbulk_conformance::definition::{Definition, Storage, version};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
@@ -58,7 +58,11 @@ async fn refused(case: &Case, definition: &Definition, replicas: u32) -> Result<
         let dry = format!("{path}?dryRun=All");
         let answer = case.try_create(&dry, &object(definition, "marker", replicas)).await?;
         let refused = answer.code != 201;
-        Ok(if refused { Look::Done(answer) } else { Look::NotYet("it is let through".to_owned()) })
+        Ok(if refused {
+            Look::Done(answer)
+        } else {
+            Look::NotYet("it is let through".to_owned())
+        })
     })
     .await
 }
@@ -71,17 +75,25 @@ async fn against_objects(case: &Case) -> Result<()> {
         { "expression": "object.spec.replicas > 1", "messageExpression": "'wants replicas > 1, got ' + string(object.spec.replicas)" },
         { "expression": "namespaceObject.metadata.name == 'NS'".replace("NS", &case.namespace), "message": "Internal error! Other namespace should not be allowed." },
     ]);
-    let made = case.create(POLICIES, &policy(&name, &definition, &json!([]), &validations)).await?;
-    ensure!(made["spec"]["matchConstraints"]["matchPolicy"] == "Equivalent", "defaults are there: {made}");
+    let made = case
+        .create(POLICIES, &policy(&name, &definition, &json!([]), &validations))
+        .await?;
+    ensure!(
+        made["spec"]["matchConstraints"]["matchPolicy"] == "Equivalent",
+        "defaults are there: {made}"
+    );
     case.create(BINDINGS, &binding(&name, case)).await?;
     let answer = refused(case, &definition, 1).await?;
-    let text = format!("ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: wants replicas > 1, got 1");
+    let text =
+        format!("ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: wants replicas > 1, got 1");
     let status = answer.refused_saying(422, &[&text])?;
     ensure!(status["reason"] == "Invalid", "{status}");
     let path = definition.objects(case, "v1");
     case.create(&path, &object(&definition, "fine", 2)).await?;
     let shrink = json!({ "spec": { "replicas": 1 } });
-    case.try_patch(&format!("{path}/fine"), Patch::Merge, &shrink).await?.refused_saying(422, &["wants replicas > 1"])?;
+    case.try_patch(&format!("{path}/fine"), Patch::Merge, &shrink)
+        .await?
+        .refused_saying(422, &["wants replicas > 1"])?;
     remove(case, &name, &definition).await
 }
 
@@ -97,9 +109,12 @@ async fn variables(case: &Case) -> Result<()> {
         { "expression": "variables.replicas > 1" },
         { "expression": "variables.oddReplicas" },
     ]);
-    case.create(POLICIES, &policy(&name, &definition, &variables, &validations)).await?;
+    case.create(POLICIES, &policy(&name, &definition, &variables, &validations))
+        .await?;
     case.create(BINDINGS, &binding(&name, case)).await?;
-    refused(case, &definition, 1).await?.refused_saying(422, &["failed expression: variables.replicas > 1"])?;
+    refused(case, &definition, 1)
+        .await?
+        .refused_saying(422, &["failed expression: variables.replicas > 1"])?;
     let path = definition.objects(case, "v1");
     let even = case.try_create(&path, &object(&definition, "even", 4)).await?;
     even.refused_saying(422, &["failed expression: variables.oddReplicas"])?;
@@ -135,9 +150,15 @@ async fn operations(case: &Case, collection: &str, make: impl Fn(&str) -> Value)
     let patched = case.patch(&path, Patch::Merge, &patch).await?;
     ensure!(patched["metadata"]["annotations"]["patched"] == "true", "{patched}");
     watch.expect("MODIFIED", &name("a")).await?;
-    case.edit(&path, |object| object["metadata"]["annotations"]["updated"] = json!("true")).await?;
+    case.edit(&path, |object| {
+        object["metadata"]["annotations"]["updated"] = json!("true")
+    })
+    .await?;
     let seen = watch.expect("MODIFIED", &name("a")).await?;
-    ensure!(seen["metadata"]["annotations"] == json!({ "patched": "true", "updated": "true" }), "{seen}");
+    ensure!(
+        seen["metadata"]["annotations"] == json!({ "patched": "true", "updated": "true" }),
+        "{seen}"
+    );
     case.delete(&path).await?;
     watch.expect("DELETED", &name("a")).await?;
     case.send(Method::GET, &path, None, Vec::new()).await?.refused(404)?;
@@ -149,26 +170,44 @@ async fn operations(case: &Case, collection: &str, make: impl Fn(&str) -> Value)
 async fn discovered(case: &Case, resources: &[&str]) -> Result<()> {
     let list = case.get("/apis/admissionregistration.k8s.io/v1").await?;
     for resource in resources {
-        let found = list["resources"].as_array().is_some_and(|all| all.iter().any(|r| r["name"] == *resource));
+        let found = list["resources"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|r| r["name"] == *resource));
         ensure!(found, "{resource} is not in {list}");
     }
     Ok(())
 }
 
 async fn policy_operations(case: &Case) -> Result<()> {
-    discovered(case, &["validatingadmissionpolicies", "validatingadmissionpolicies/status"]).await?;
+    discovered(
+        case,
+        &["validatingadmissionpolicies", "validatingadmissionpolicies/status"],
+    )
+    .await?;
     let nothing = deployment(case);
     let validations = json!([{ "expression": "object.spec.replicas <= 100" }]);
     operations(case, POLICIES, |name| policy(name, &nothing, &json!([]), &validations)).await?;
     let name = case.unique("state");
-    case.create(POLICIES, &policy(&name, &nothing, &json!([]), &validations)).await?;
+    case.create(POLICIES, &policy(&name, &nothing, &json!([]), &validations))
+        .await?;
     let status = format!("{POLICIES}/{name}/status");
     let condition = json!({ "type": "PatchStatusFailed", "status": "False", "reason": "e2e", "message": "Set by a test",
         "lastTransitionTime": "2026-01-01T00:00:00Z" });
-    let patched = case.patch(&status, Patch::Merge, &json!({ "status": { "conditions": [condition] } })).await?;
-    ensure!(patched["status"]["conditions"][0]["type"] == "PatchStatusFailed", "{patched}");
+    let patched = case
+        .patch(
+            &status,
+            Patch::Merge,
+            &json!({ "status": { "conditions": [condition] } }),
+        )
+        .await?;
+    ensure!(
+        patched["status"]["conditions"][0]["type"] == "PatchStatusFailed",
+        "{patched}"
+    );
     let broken = json!([{ "expression": "object.spec.replicas +" }]);
-    let refused = case.try_create(POLICIES, &policy(&case.unique("broken"), &nothing, &json!([]), &broken)).await?;
+    let refused = case
+        .try_create(POLICIES, &policy(&case.unique("broken"), &nothing, &json!([]), &broken))
+        .await?;
     refused.refused_saying(422, &["compilation failed"])?;
     case.delete(&format!("{POLICIES}/{name}")).await.map(drop)
 }

@@ -2,7 +2,7 @@
 //! PodTemplates; here they are ConfigMaps.
 
 use anyhow::{Context as _, Result, ensure};
-use breakbulk_conformance::case::{SOON, Case, config_map, names, text};
+use breakbulk_conformance::case::{Case, SOON, config_map, names, text};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
 use breakbulk_tests::fleet::{Fleet, Size};
@@ -25,14 +25,26 @@ async fn fill(case: &Case, count: usize) -> Result<()> {
     let maps = case.core("configmaps");
     let create = |number: usize| {
         let maps = maps.clone();
-        async move { case.create(&maps, &config_map(&format!("chunk-{number:04}"), "n", &number.to_string())).await }
+        async move {
+            case.create(
+                &maps,
+                &config_map(&format!("chunk-{number:04}"), "n", &number.to_string()),
+            )
+            .await
+        }
     };
-    futures::stream::iter((0..count).map(create)).buffer_unordered(16).try_for_each(|_| async { Ok(()) }).await
+    futures::stream::iter((0..count).map(create))
+        .buffer_unordered(16)
+        .try_for_each(|_| async { Ok(()) })
+        .await
 }
 
 /// The numbered ones of a page: a namespace also has what the controllers keep there.
 fn numbered(page: &Value) -> Vec<String> {
-    names(page).into_iter().filter(|name| name.starts_with("chunk-")).collect()
+    names(page)
+        .into_iter()
+        .filter(|name| name.starts_with("chunk-"))
+        .collect()
 }
 
 async fn in_chunks(case: &Case) -> Result<()> {
@@ -44,10 +56,17 @@ async fn in_chunks(case: &Case) -> Result<()> {
         loop {
             let page = case.get(&format!("{maps}?limit={limit}&continue={token}")).await?;
             let of_page = names(&page);
-            ensure!(of_page.len() <= limit, "{} objects where {limit} were asked for", of_page.len());
+            ensure!(
+                of_page.len() <= limit,
+                "{} objects where {limit} were asked for",
+                of_page.len()
+            );
             seen.extend(of_page);
             let now = text(&page, "/metadata/resourceVersion").to_owned();
-            ensure!(version.is_empty() || version == now, "all chunks are of one version: {version} and {now}");
+            ensure!(
+                version.is_empty() || version == now,
+                "all chunks are of one version: {version} and {now}"
+            );
             version = now;
             token = text(&page, "/metadata/continue").to_owned();
             let remaining = page["metadata"]["remainingItemCount"].as_u64();
@@ -55,7 +74,11 @@ async fn in_chunks(case: &Case) -> Result<()> {
                 ensure!(remaining.is_none(), "nothing remains: {remaining:?}");
                 break;
             }
-            ensure!(remaining == Some((whole.len() - seen.len()) as u64), "{remaining:?} remain after {}", seen.len());
+            ensure!(
+                remaining == Some((whole.len() - seen.len()) as u64),
+                "{remaining:?} remain after {}",
+                seen.len()
+            );
         }
         ensure!(seen == whole, "chunks of {limit} give {seen:?}");
     }
@@ -64,8 +87,16 @@ async fn in_chunks(case: &Case) -> Result<()> {
 
 /// On a server of its own, whose history is short: compaction is then soon.
 async fn after_compaction(case: &Case) -> Result<()> {
-    let kind = if is_on_etcd(case).await? { Kind::Etcd } else { Kind::Embedded };
-    let size = Size { servers: 1, controllers: 1, agents: 0 };
+    let kind = if is_on_etcd(case).await? {
+        Kind::Etcd
+    } else {
+        Kind::Embedded
+    };
+    let size = Size {
+        servers: 1,
+        controllers: 1,
+        agents: 0,
+    };
     let fleet = Box::pin(Fleet::start_with(kind, size, &["--history-retention", "1"])).await?;
     let case = Case::begin(fleet.cluster(), "compacted").await?;
     fill(&case, 40).await?;
@@ -76,11 +107,16 @@ async fn after_compaction(case: &Case) -> Result<()> {
     let mut round = 0;
     let refused = wait::until("the token to expire", SOON, async || {
         round += 1;
-        case.create(&maps, &config_map(&format!("later-{round}"), "n", "0")).await?;
+        case.create(&maps, &config_map(&format!("later-{round}"), "n", "0"))
+            .await?;
         let path = format!("{maps}?limit=15&continue={token}");
         let answer = case.send(Method::GET, &path, None, Vec::new()).await?;
         let expired = answer.code == 410;
-        Ok(if expired { Look::Done(answer.body) } else { Look::NotYet(format!("{}", answer.code)) })
+        Ok(if expired {
+            Look::Done(answer.body)
+        } else {
+            Look::NotYet(format!("{}", answer.code))
+        })
     })
     .await?;
     ensure!(refused["reason"] == "Expired", "{refused}");
@@ -93,7 +129,10 @@ async fn after_compaction(case: &Case) -> Result<()> {
         let page = case.get(&format!("{maps}?limit=15&continue={token}")).await?;
         seen.extend(numbered(&page));
         let now = text(&page, "/metadata/resourceVersion").to_owned();
-        ensure!(now != text(&first, "/metadata/resourceVersion"), "it goes on at a later version");
+        ensure!(
+            now != text(&first, "/metadata/resourceVersion"),
+            "it goes on at a later version"
+        );
         ensure!(version.is_empty() || version == now, "the rest is of one version");
         version = now;
         token = text(&page, "/metadata/continue").to_owned();
@@ -106,7 +145,11 @@ async fn after_compaction(case: &Case) -> Result<()> {
 
 /// Whether the server that a test was given is on etcd: its process was told so.
 async fn is_on_etcd(case: &Case) -> Result<bool> {
-    let directory = case.cluster.kubeconfig.parent().context("a kubeconfig is in a directory")?;
+    let directory = case
+        .cluster
+        .kubeconfig
+        .parent()
+        .context("a kubeconfig is in a directory")?;
     let embedded = tokio::fs::try_exists(directory.join("store")).await?;
     Ok(!embedded)
 }
@@ -118,11 +161,19 @@ async fn no_table(case: &Case) -> Result<()> {
         "spec": { "resourceAttributes": { "namespace": "default", "verb": "get", "resource": "configmaps" } },
     });
     let request = http::Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
-    let request = request.header("accept", table).header("content-type", "application/json");
-    let answer = case.answer(request.body(review.to_string().into_bytes().into())?).await?;
+    let request = request
+        .header("accept", table)
+        .header("content-type", "application/json");
+    let answer = case
+        .answer(request.body(review.to_string().into_bytes().into())?)
+        .await?;
     let status = answer.refused_saying(406, &["only the following media types are accepted"])?;
     ensure!(status["reason"] == "NotAcceptable", "{status}");
     let listed = case.get_as(&case.core("configmaps"), table).await?;
-    ensure!(listed.code == 200 && listed.body["kind"] == "Table", "{:?}", listed.body);
+    ensure!(
+        listed.code == 200 && listed.body["kind"] == "Table",
+        "{:?}",
+        listed.body
+    );
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! [sig-api-machinery] CustomResourceDefinition Watch and resources, and CustomResourceFieldSelectors.
 
 use anyhow::{Result, ensure};
-use breakbulk_conformance::case::{SOON, Case, Patch, names, text};
+use breakbulk_conformance::case::{Case, Patch, SOON, names, text};
 use breakbulk_conformance::definition::{DEFINITIONS, Definition, Storage, anything, version};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
@@ -81,7 +81,9 @@ async fn status(case: &Case) -> Result<()> {
     };
     let has = |object: &Value, reason: &str| {
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        conditions.iter().any(|c| c["type"] == "StatusUpdate" && c["reason"] == reason)
+        conditions
+            .iter()
+            .any(|c| c["type"] == "StatusUpdate" && c["reason"] == reason)
     };
     let read = case.get(&path).await?;
     ensure!(read["status"]["acceptedNames"]["kind"] == "Simple", "{read}");
@@ -99,9 +101,14 @@ async fn status(case: &Case) -> Result<()> {
             *entry = condition("Patched");
         }
     }
-    let patched = case.patch(&path, Patch::Merge, &json!({ "status": { "conditions": conditions } })).await?;
+    let patched = case
+        .patch(&path, Patch::Merge, &json!({ "status": { "conditions": conditions } }))
+        .await?;
     ensure!(has(&patched, "Patched"), "{patched}");
-    ensure!(has(&case.get(&definition.path()).await?, "Patched"), "the status is the object's");
+    ensure!(
+        has(&case.get(&definition.path()).await?, "Patched"),
+        "the status is the object's"
+    );
     definition.remove(case).await
 }
 
@@ -121,33 +128,62 @@ async fn defaulted(case: &Case) -> Result<()> {
     let objects = definition.objects(case, "v1");
     let old = format!("{objects}/old");
     case.create(&objects, &definition.object("v1", "old")).await?;
-    let schema_is = |schema: Value| {
-        json!([{ "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema", "value": schema }])
-    };
-    case.patch(&definition.path(), Patch::Json, &schema_is(with_default("a"))).await?;
-    case.until(&old, "to be defaulted as it is read", |object| object["a"] == "A").await?;
+    let schema_is = |schema: Value| json!([{ "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema", "value": schema }]);
+    case.patch(&definition.path(), Patch::Json, &schema_is(with_default("a")))
+        .await?;
+    case.until(&old, "to be defaulted as it is read", |object| object["a"] == "A")
+        .await?;
     let new = case.create(&objects, &definition.object("v1", "new")).await?;
     ensure!(new["a"] == "A", "a new object is defaulted: {new}");
-    case.patch(&definition.path(), Patch::Json, &schema_is(with_default("b"))).await?;
-    let read = case.until(&format!("{objects}/new"), "the other default", |object| object["b"] == "B").await?;
-    ensure!(read["a"] == "A", "what was stored with the old default keeps it: {read}");
+    case.patch(&definition.path(), Patch::Json, &schema_is(with_default("b")))
+        .await?;
+    let read = case
+        .until(&format!("{objects}/new"), "the other default", |object| {
+            object["b"] == "B"
+        })
+        .await?;
+    ensure!(
+        read["a"] == "A",
+        "what was stored with the old default keeps it: {read}"
+    );
     let read = case.get(&old).await?;
-    ensure!(read["a"].is_null() && read["b"] == "B", "what was never stored is not kept: {read}");
+    ensure!(
+        read["a"].is_null() && read["b"] == "B",
+        "what was never stored is not kept: {read}"
+    );
     definition.remove(case).await
 }
 
 async fn discovered(case: &Case) -> Result<()> {
     let groups = case.get("/apis").await?;
-    let group = groups["groups"].as_array().into_iter().flatten().find(|g| g["name"] == "apiextensions.k8s.io").cloned();
+    let group = groups["groups"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|g| g["name"] == "apiextensions.k8s.io")
+        .cloned();
     let group = group.unwrap_or_default();
     let expected = json!({ "groupVersion": "apiextensions.k8s.io/v1", "version": "v1" });
-    ensure!(group["versions"].as_array().is_some_and(|all| all.contains(&expected)), "{group}");
+    ensure!(
+        group["versions"].as_array().is_some_and(|all| all.contains(&expected)),
+        "{group}"
+    );
     let own = case.get("/apis/apiextensions.k8s.io").await?;
-    ensure!(own["kind"] == "APIGroup" && own["versions"].as_array().is_some_and(|all| all.contains(&expected)), "{own}");
+    ensure!(
+        own["kind"] == "APIGroup" && own["versions"].as_array().is_some_and(|all| all.contains(&expected)),
+        "{own}"
+    );
     let resources = case.get("/apis/apiextensions.k8s.io/v1").await?;
-    let found = resources["resources"].as_array().into_iter().flatten().find(|r| r["name"] == "customresourcedefinitions");
+    let found = resources["resources"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|r| r["name"] == "customresourcedefinitions");
     let found = found.cloned().unwrap_or_default();
-    ensure!(found["kind"] == "CustomResourceDefinition" && found["namespaced"] == false, "{resources}");
+    ensure!(
+        found["kind"] == "CustomResourceDefinition" && found["namespaced"] == false,
+        "{resources}"
+    );
     Ok(())
 }
 
@@ -168,25 +204,44 @@ async fn selected_by_fields(case: &Case) -> Result<()> {
     };
     let selected = format!("{objects}?fieldSelector=spec.host%3Dhost1,spec.port%3D80");
     let mut watch = case.watch(&selected).await?;
-    for (name, host, port) in [("one", "host1", "80"), ("two", "host1", "8080"), ("three", "host2", "80")] {
+    for (name, host, port) in [
+        ("one", "host1", "80"),
+        ("two", "host1", "8080"),
+        ("three", "host2", "80"),
+    ] {
         case.create(&objects, &endpoint(name, host, port)).await?;
     }
-    let at = async |selector: &str| Ok::<_, anyhow::Error>(names(&case.get(&format!("{objects}?fieldSelector={selector}")).await?));
+    let at = async |selector: &str| {
+        Ok::<_, anyhow::Error>(names(&case.get(&format!("{objects}?fieldSelector={selector}")).await?))
+    };
     ensure!(at("spec.host%3Dhost1").await? == ["one", "two"]);
     ensure!(at("spec.host%3Dhost1,spec.port%3D80").await? == ["one"]);
     ensure!(at("spec.host!%3Dhost1").await? == ["three"]);
     watch.expect("ADDED", "one").await?;
     let two = format!("{objects}/two");
-    case.patch(&two, Patch::Merge, &json!({ "spec": { "port": "80" } })).await?;
+    case.patch(&two, Patch::Merge, &json!({ "spec": { "port": "80" } }))
+        .await?;
     watch.expect("ADDED", "two").await?;
-    case.patch(&two, Patch::Merge, &json!({ "spec": { "host": "host9" } })).await?;
+    case.patch(&two, Patch::Merge, &json!({ "spec": { "host": "host9" } }))
+        .await?;
     watch.expect("DELETED", "two").await?;
-    let wrong = case.send(Method::GET, &format!("{objects}?fieldSelector=spec.other%3Dx"), None, Vec::new()).await?;
+    let wrong = case
+        .send(
+            Method::GET,
+            &format!("{objects}?fieldSelector=spec.other%3Dx"),
+            None,
+            Vec::new(),
+        )
+        .await?;
     wrong.refused_saying(400, &["field label not supported: spec.other"])?;
     case.delete(&selected).await?;
     wait::until("the selected ones to be gone", SOON, async || {
         let left = names(&case.get(&objects).await?);
-        Ok(if left == ["three", "two"] { Look::Done(()) } else { Look::NotYet(format!("{left:?}")) })
+        Ok(if left == ["three", "two"] {
+            Look::Done(())
+        } else {
+            Look::NotYet(format!("{left:?}"))
+        })
     })
     .await?;
     ensure!(!text(&case.get(&two).await?, "/metadata/uid").is_empty());

@@ -2,7 +2,7 @@
 //! Kubernetes; these look for the ones that are here.
 
 use anyhow::{Context as _, Result, ensure};
-use breakbulk_conformance::case::{SOON, Case, text};
+use breakbulk_conformance::case::{Case, SOON, text};
 use breakbulk_conformance::definition::{Definition, Storage, anything, version};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
@@ -39,7 +39,11 @@ async fn aggregated(case: &Case, accept: &str) -> Result<Vec<(String, String, St
     let mut all = Vec::new();
     for root in ["/api", "/apis"] {
         let answer = case.get_as(root, accept).await?;
-        ensure!(answer.code == 200 && answer.body["kind"] == "APIGroupDiscoveryList", "{root}: {}", answer.body);
+        ensure!(
+            answer.code == 200 && answer.body["kind"] == "APIGroupDiscoveryList",
+            "{root}: {}",
+            answer.body
+        );
         for group in answer.body["items"].as_array().context("no items")? {
             for version in group["versions"].as_array().context("no versions")? {
                 ensure!(version["freshness"] == "Current", "{version}");
@@ -47,7 +51,11 @@ async fn aggregated(case: &Case, accept: &str) -> Result<Vec<(String, String, St
                     let of = |value: &Value, pointer: &str| text(value, pointer).to_owned();
                     ensure!(!text(resource, "/scope").is_empty(), "{resource}");
                     ensure!(!text(resource, "/responseKind/kind").is_empty(), "{resource}");
-                    all.push((of(group, "/metadata/name"), of(version, "/version"), of(resource, "/resource")));
+                    all.push((
+                        of(group, "/metadata/name"),
+                        of(version, "/version"),
+                        of(resource, "/resource"),
+                    ));
                 }
             }
         }
@@ -56,12 +64,16 @@ async fn aggregated(case: &Case, accept: &str) -> Result<Vec<(String, String, St
 }
 
 fn has(all: &[(String, String, String)], wanted: (&str, &str, &str)) -> bool {
-    all.iter().any(|(group, version, resource)| (group.as_str(), version.as_str(), resource.as_str()) == wanted)
+    all.iter()
+        .any(|(group, version, resource)| (group.as_str(), version.as_str(), resource.as_str()) == wanted)
 }
 
 async fn interface(case: &Case) -> Result<()> {
     let all = aggregated(case, V2).await?;
-    ensure!(has(&all, ("", "v1", "configmaps")) && has(&all, ("", "v1", "namespaces")), "{all:?}");
+    ensure!(
+        has(&all, ("", "v1", "configmaps")) && has(&all, ("", "v1", "namespaces")),
+        "{all:?}"
+    );
     for wanted in EXPECTED {
         ensure!(has(&all, *wanted), "{wanted:?} is not in {all:?}");
     }
@@ -72,10 +84,19 @@ async fn accept_headers(case: &Case) -> Result<()> {
     for accept in [V2, V2_BETA] {
         for root in ["/api", "/apis"] {
             let answer = case.get_as(root, accept).await?;
-            let media = answer.headers.get("content-type").context("no Content-Type")?.to_str()?.to_owned();
+            let media = answer
+                .headers
+                .get("content-type")
+                .context("no Content-Type")?
+                .to_str()?
+                .to_owned();
             ensure!(media == accept, "{media} for {accept}");
             let version = format!("apidiscovery.k8s.io/{}", if accept == V2 { "v2" } else { "v2beta1" });
-            ensure!(answer.body["apiVersion"] == version.as_str(), "{}", answer.body["apiVersion"]);
+            ensure!(
+                answer.body["apiVersion"] == version.as_str(),
+                "{}",
+                answer.body["apiVersion"]
+            );
         }
         let all = aggregated(case, accept).await?;
         for wanted in EXPECTED {
@@ -83,8 +104,17 @@ async fn accept_headers(case: &Case) -> Result<()> {
         }
     }
     // Who asks for what is not there gets what is next in the header, and who asks for nothing the plain lists.
-    let either = case.get_as("/apis", &format!("application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList,{V2}")).await?;
-    ensure!(either.body["kind"] == "APIGroupDiscoveryList", "{}", either.body["kind"]);
+    let either = case
+        .get_as(
+            "/apis",
+            &format!("application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList,{V2}"),
+        )
+        .await?;
+    ensure!(
+        either.body["kind"] == "APIGroupDiscoveryList",
+        "{}",
+        either.body["kind"]
+    );
     for (root, kind) in [("/api", "APIVersions"), ("/apis", "APIGroupList")] {
         let plain = case.get_as(root, "application/json").await?;
         ensure!(plain.body["kind"] == kind, "{}", plain.body);
@@ -93,7 +123,11 @@ async fn accept_headers(case: &Case) -> Result<()> {
 }
 
 async fn appears(case: &Case, accept: &str) -> Result<()> {
-    let definition = Definition::new(case, "Discovered", &json!([version("v1alpha2", Storage::Yes, &anything())]));
+    let definition = Definition::new(
+        case,
+        "Discovered",
+        &json!([version("v1alpha2", Storage::Yes, &anything())]),
+    );
     definition.install(case).await?;
     let wanted = (definition.group.as_str(), "v1alpha2", definition.plural.as_str());
     wait::until("the definition in discovery", SOON, async || {
@@ -126,12 +160,21 @@ async fn every_group_version(case: &Case) -> Result<()> {
             continue;
         }
         let version = text(group, "/versions/0/version");
-        ensure!(text(group, "/versions/0/groupVersion") == format!("{name}/{version}"), "{group}");
+        ensure!(
+            text(group, "/versions/0/groupVersion") == format!("{name}/{version}"),
+            "{group}"
+        );
         let list = case.get(&format!("/apis/{name}/{version}")).await?;
-        ensure!(list["kind"] == "APIResourceList" && list["groupVersion"] == format!("{name}/{version}").as_str(), "{list}");
+        ensure!(
+            list["kind"] == "APIResourceList" && list["groupVersion"] == format!("{name}/{version}").as_str(),
+            "{list}"
+        );
         let resources = list["resources"].as_array().context("no resources")?;
         let whole = |r: &Value| {
-            !text(r, "/name").is_empty() && !text(r, "/kind").is_empty() && r["verbs"].is_array() && r["singularName"].is_string()
+            !text(r, "/name").is_empty()
+                && !text(r, "/kind").is_empty()
+                && r["verbs"].is_array()
+                && r["singularName"].is_string()
         };
         ensure!(!resources.is_empty() && resources.iter().all(whole), "{list}");
     }
@@ -147,8 +190,14 @@ async fn preferred_versions(case: &Case) -> Result<()> {
         }
         let own = case.get(&format!("/apis/{name}")).await?;
         let preferred = &own["preferredVersion"];
-        ensure!(text(preferred, "/groupVersion") == format!("{name}/{}", text(preferred, "/version")), "{own}");
-        ensure!(own["versions"].as_array().is_some_and(|all| all.contains(preferred)), "{own}");
+        ensure!(
+            text(preferred, "/groupVersion") == format!("{name}/{}", text(preferred, "/version")),
+            "{own}"
+        );
+        ensure!(
+            own["versions"].as_array().is_some_and(|all| all.contains(preferred)),
+            "{own}"
+        );
     }
     Ok(())
 }
@@ -157,7 +206,10 @@ async fn server_version(case: &Case) -> Result<()> {
     for path in ["/version", "/version/"] {
         let version = case.get(path).await?;
         for part in ["/major", "/minor"] {
-            ensure!(text(&version, part).parse::<u32>().is_ok(), "{part} is not a number: {version}");
+            ensure!(
+                text(&version, part).parse::<u32>().is_ok(),
+                "{part} is not a number: {version}"
+            );
         }
         ensure!(text(&version, "/gitVersion").starts_with('v'), "{version}");
     }

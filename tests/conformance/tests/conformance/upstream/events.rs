@@ -55,7 +55,10 @@ async fn core_life(case: &Case) -> Result<()> {
     let selected = format!("{events}?fieldSelector=involvedObject.name%3Dabout,reason%3DTest");
     ensure!(names(&case.get(&selected).await?) == ["life"]);
     case.delete(&path).await?;
-    case.send(Method::GET, &path, None, Vec::new()).await?.refused(404).map(drop)
+    case.send(Method::GET, &path, None, Vec::new())
+        .await?
+        .refused(404)
+        .map(drop)
 }
 
 async fn collection(case: &Case, events: &str, make: impl Fn(&str) -> Value) -> Result<()> {
@@ -74,7 +77,10 @@ async fn core_collection(case: &Case) -> Result<()> {
 }
 
 async fn new_collection(case: &Case) -> Result<()> {
-    collection(case, &case.group("events.k8s.io/v1", "events"), |name| new_event(case, name)).await
+    collection(case, &case.group("events.k8s.io/v1", "events"), |name| {
+        new_event(case, name)
+    })
+    .await
 }
 
 async fn new_life(case: &Case) -> Result<()> {
@@ -83,7 +89,9 @@ async fn new_life(case: &Case) -> Result<()> {
     let made = case.create(&events, &new_event(case, "life")).await?;
     ensure!(made["eventTime"] == "2026-01-02T03:04:05.678901Z", "{made}");
     ensure!(names(&case.get(&events).await?) == ["life"]);
-    let everywhere = case.get("/apis/events.k8s.io/v1/events?fieldSelector=reason%3DTest").await?;
+    let everywhere = case
+        .get("/apis/events.k8s.io/v1/events?fieldSelector=reason%3DTest")
+        .await?;
     ensure!(names(&everywhere).contains(&"life".to_owned()));
     let series = json!({ "series": { "count": 2, "lastObservedTime": "2026-01-02T03:04:06.000001Z" } });
     let patched = case.patch(&path, Patch::Strategic, &series).await?;
@@ -92,11 +100,19 @@ async fn new_life(case: &Case) -> Result<()> {
     ensure!(updated["series"]["count"] == 100, "{updated}");
     // The other group shows the same event in its own words.
     let core = case.get(&format!("{}/life", case.core("events"))).await?;
-    ensure!(core["involvedObject"]["name"] == "about" && core["message"] == "This is a test event", "{core}");
-    ensure!(core["reportingComponent"] == "example.com/tester" && core["series"]["count"] == 100, "{core}");
+    ensure!(
+        core["involvedObject"]["name"] == "about" && core["message"] == "This is a test event",
+        "{core}"
+    );
+    ensure!(
+        core["reportingComponent"] == "example.com/tester" && core["series"]["count"] == 100,
+        "{core}"
+    );
     let mut strange = new_event(case, "strange");
     strange["reportingController"] = json!("");
-    case.try_create(&events, &strange).await?.refused_saying(422, &["reportingController"])?;
+    case.try_create(&events, &strange)
+        .await?
+        .refused_saying(422, &["reportingController"])?;
     case.delete(&path).await?;
     ensure!(names(&case.get(&events).await?).is_empty());
     Ok(())

@@ -21,11 +21,18 @@ pub(crate) const TESTS: &[Test] = tests![
 const STRICT: &str = "fieldValidation=Strict&fieldManager=test";
 
 async fn post(case: &Case, path: &str, body: &str) -> Result<Answer> {
-    case.send(Method::POST, path, Some("application/json"), body.as_bytes().to_vec()).await
+    case.send(Method::POST, path, Some("application/json"), body.as_bytes().to_vec())
+        .await
 }
 
 async fn apply(case: &Case, path: &str, body: &str) -> Result<Answer> {
-    case.send(Method::PATCH, path, Some("application/apply-patch+yaml"), body.as_bytes().to_vec()).await
+    case.send(
+        Method::PATCH,
+        path,
+        Some("application/apply-patch+yaml"),
+        body.as_bytes().to_vec(),
+    )
+    .await
 }
 
 fn foo_schema() -> Value {
@@ -52,14 +59,17 @@ async fn no_schema(case: &Case) -> Result<()> {
     let made = case.create(&format!("{path}?{STRICT}"), &object).await?;
     ensure!(made["spec"] == object["spec"], "{made}");
     object["metadata"]["name"] = json!("applied");
-    let made = case.patch(&format!("{path}/applied?{STRICT}"), Patch::Apply, &object).await?;
+    let made = case
+        .patch(&format!("{path}/applied?{STRICT}"), Patch::Apply, &object)
+        .await?;
     ensure!(made["spec"] == object["spec"], "{made}");
     definition.remove(case).await
 }
 
 fn cron(definition: &Definition, name: &str) -> Value {
     let mut object = definition.object("v1", name);
-    object["spec"] = json!({ "foo": "foo1", "cronSpec": "* * * * */5", "ports": [{ "containerPort": 8080, "hostIP": "1.2.3.4" }] });
+    object["spec"] =
+        json!({ "foo": "foo1", "cronSpec": "* * * * */5", "ports": [{ "containerPort": 8080, "hostIP": "1.2.3.4" }] });
     object
 }
 
@@ -67,8 +77,15 @@ async fn valid(case: &Case) -> Result<()> {
     let definition = Definition::new(case, "Cron", &json!([version("v1", Storage::Yes, &foo_schema())]));
     definition.install(case).await?;
     let path = definition.objects(case, "v1");
-    case.create(&format!("{path}?{STRICT}"), &cron(&definition, "created")).await?;
-    let made = case.patch(&format!("{path}/applied?{STRICT}"), Patch::Apply, &cron(&definition, "applied")).await?;
+    case.create(&format!("{path}?{STRICT}"), &cron(&definition, "created"))
+        .await?;
+    let made = case
+        .patch(
+            &format!("{path}/applied?{STRICT}"),
+            Patch::Apply,
+            &cron(&definition, "applied"),
+        )
+        .await?;
     ensure!(made["spec"]["ports"][0]["containerPort"] == 8080, "{made}");
     definition.remove(case).await
 }
@@ -80,16 +97,27 @@ async fn extra_properties(case: &Case) -> Result<()> {
     let mut object = cron(&definition, "extra");
     object["spec"]["unknownField"] = json!("x");
     let strict = ["strict decoding error", "unknown field \"spec.unknownField\""];
-    post(case, &format!("{path}?{STRICT}"), &object.to_string()).await?.refused_saying(400, &strict)?;
+    post(case, &format!("{path}?{STRICT}"), &object.to_string())
+        .await?
+        .refused_saying(400, &strict)?;
     apply(case, &format!("{path}/extra?{STRICT}"), &object.to_string())
         .await?
         .refused_saying(400, &["spec.unknownField"])
         .or_else(|first| Err(first.context("apply")))?;
     let warned = post(case, &format!("{path}?fieldValidation=Warn"), &object.to_string()).await?;
-    ensure!(warned.code == 201 && warned.warnings().contains("unknown field \\\"spec.unknownField\\\""), "{warned:?}");
-    ensure!(warned.body["spec"]["unknownField"].is_null(), "it is dropped: {}", warned.body);
+    ensure!(
+        warned.code == 201 && warned.warnings().contains("unknown field \\\"spec.unknownField\\\""),
+        "{warned:?}"
+    );
+    ensure!(
+        warned.body["spec"]["unknownField"].is_null(),
+        "it is dropped: {}",
+        warned.body
+    );
     let patch = json!({ "spec": { "unknownField": "y" } });
-    let patched = case.try_patch(&format!("{path}/extra?fieldValidation=Strict"), Patch::Merge, &patch).await?;
+    let patched = case
+        .try_patch(&format!("{path}/extra?fieldValidation=Strict"), Patch::Merge, &patch)
+        .await?;
     patched.refused_saying(422, &["unknown field \"spec.unknownField\""])?;
     definition.remove(case).await
 }
@@ -103,8 +131,13 @@ async fn duplicates(case: &Case) -> Result<()> {
         definition.group
     );
     let texts = ["strict decoding error", "duplicate field \"spec.foo\""];
-    let refused = post(case, &format!("{path}?{STRICT}"), &body).await?.refused_saying(400, &texts)?;
-    ensure!(!refused["message"].to_string().contains("unknown field"), "unknown fields are kept here: {refused}");
+    let refused = post(case, &format!("{path}?{STRICT}"), &body)
+        .await?
+        .refused_saying(400, &texts)?;
+    ensure!(
+        !refused["message"].to_string().contains("unknown field"),
+        "unknown fields are kept here: {refused}"
+    );
     let yaml = format!(
         "apiVersion: {}/v1\nkind: Free\nmetadata: {{name: twice}}\nspec:\n  foo: foo1\n  foo: foo2\n",
         definition.group
@@ -118,13 +151,27 @@ async fn duplicates(case: &Case) -> Result<()> {
 async fn typed(case: &Case) -> Result<()> {
     let path = case.core("configmaps");
     let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"typed"},"unknownField":{"a":1},"immutable":false,"immutable":true}"#;
-    let texts = ["strict decoding error", "unknown field \"unknownField\"", "duplicate field \"immutable\""];
-    post(case, &format!("{path}?{STRICT}"), body).await?.refused_saying(400, &texts)?;
+    let texts = [
+        "strict decoding error",
+        "unknown field \"unknownField\"",
+        "duplicate field \"immutable\"",
+    ];
+    post(case, &format!("{path}?{STRICT}"), body)
+        .await?
+        .refused_saying(400, &texts)?;
     let warned = post(case, &format!("{path}?fieldValidation=Warn"), body).await?;
     ensure!(warned.code == 201, "{warned:?}");
     let warnings = warned.warnings();
-    ensure!(warnings.contains("unknownField") && warnings.contains("immutable"), "{warnings}");
-    let ignored = post(case, &format!("{path}?fieldValidation=Ignore"), &body.replace("\"typed\"", "\"ignored\"")).await?;
+    ensure!(
+        warnings.contains("unknownField") && warnings.contains("immutable"),
+        "{warnings}"
+    );
+    let ignored = post(
+        case,
+        &format!("{path}?fieldValidation=Ignore"),
+        &body.replace("\"typed\"", "\"ignored\""),
+    )
+    .await?;
     ensure!(ignored.code == 201 && ignored.warnings().is_empty(), "{ignored:?}");
     let deep = r#"{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"typed"},"secrets":[{"name":"a","colour":"red"}]}"#;
     post(case, &format!("{}?{STRICT}", case.core("serviceaccounts")), deep)
@@ -134,11 +181,17 @@ async fn typed(case: &Case) -> Result<()> {
 }
 
 async fn typed_metadata(case: &Case) -> Result<()> {
-    let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"strange","unknownMeta":"x","labels":{"a":"b"}}}"#;
+    let body =
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"strange","unknownMeta":"x","labels":{"a":"b"}}}"#;
     let path = case.core("configmaps");
-    post(case, &format!("{path}?{STRICT}"), body).await?.refused_saying(400, &["unknown field \"metadata.unknownMeta\""])?;
+    post(case, &format!("{path}?{STRICT}"), body)
+        .await?
+        .refused_saying(400, &["unknown field \"metadata.unknownMeta\""])?;
     let applied = apply(case, &format!("{path}/strange?{STRICT}"), body).await?;
-    ensure!((400..500).contains(&applied.code) && applied.body["message"].to_string().contains("unknownMeta"), "{applied:?}");
+    ensure!(
+        (400..500).contains(&applied.code) && applied.body["message"].to_string().contains("unknownMeta"),
+        "{applied:?}"
+    );
     Ok(())
 }
 
@@ -156,11 +209,20 @@ async fn metadata(case: &Case) -> Result<()> {
     object["spec"] = json!({ "template": {
         "apiVersion": "v1", "kind": "Any", "metadata": { "name": "inner", "unknownSubMeta": "y" }, "free": 1 } });
     let path = definition.objects(case, "v1");
-    let texts = ["unknown field \"metadata.unknownMeta\"", "unknown field \"spec.template.metadata.unknownSubMeta\""];
-    post(case, &format!("{path}?{STRICT}"), &object.to_string()).await?.refused_saying(400, &texts)?;
+    let texts = [
+        "unknown field \"metadata.unknownMeta\"",
+        "unknown field \"spec.template.metadata.unknownSubMeta\"",
+    ];
+    post(case, &format!("{path}?{STRICT}"), &object.to_string())
+        .await?
+        .refused_saying(400, &texts)?;
     let made = post(case, &format!("{path}?fieldValidation=Ignore"), &object.to_string()).await?;
     ensure!(made.code == 201, "{made:?}");
-    ensure!(made.body["spec"]["template"]["metadata"] == json!({ "name": "inner" }), "{}", made.body);
+    ensure!(
+        made.body["spec"]["template"]["metadata"] == json!({ "name": "inner" }),
+        "{}",
+        made.body
+    );
     ensure!(made.body["spec"]["template"]["free"] == 1, "{}", made.body);
     definition.remove(case).await
 }

@@ -2,7 +2,7 @@
 //! (controllers of Deployments and ReplicationControllers) plays no part in how they are collected.
 
 use anyhow::{Result, ensure};
-use breakbulk_conformance::case::{SOON, Case, Patch, config_map, text};
+use breakbulk_conformance::case::{Case, Patch, SOON, config_map, text};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
 use breakbulk_tests::wait::{self, Look};
@@ -82,7 +82,10 @@ async fn dependents_are_orphaned(case: &Case) -> Result<()> {
     barrier(case).await?;
     for number in 0..20 {
         let left = case.get(&path(case, &format!("dependent-{number}"))).await?;
-        ensure!(left["metadata"]["ownerReferences"].is_null(), "an orphan names no owner: {left}");
+        ensure!(
+            left["metadata"]["ownerReferences"].is_null(),
+            "an orphan names no owner: {left}"
+        );
     }
     Ok(())
 }
@@ -96,7 +99,10 @@ async fn a_chain_is_orphaned(case: &Case) -> Result<()> {
     barrier(case).await?;
     ensure!(case.get(&path(case, "middle")).await?["metadata"]["ownerReferences"].is_null());
     let leaf = case.get(&path(case, "leaf")).await?;
-    ensure!(leaf["metadata"]["ownerReferences"][0]["uid"] == middle["metadata"]["uid"], "{leaf}");
+    ensure!(
+        leaf["metadata"]["ownerReferences"][0]["uid"] == middle["metadata"]["uid"],
+        "{leaf}"
+    );
     Ok(())
 }
 
@@ -108,13 +114,27 @@ async fn foreground(case: &Case) -> Result<()> {
     case.create(&case.core("configmaps"), &held).await?;
     add(case, "free", &[reference(&owner, Blocks::Yes)]).await?;
     let marked = case.delete_with(&path(case, "owner"), "Foreground").await?;
-    ensure!(marked["metadata"]["finalizers"] == json!(["foregroundDeletion"]), "{marked}");
+    ensure!(
+        marked["metadata"]["finalizers"] == json!(["foregroundDeletion"]),
+        "{marked}"
+    );
     case.until_gone(&path(case, "free")).await?;
-    case.until(&path(case, "held"), "to be deleted", |map| map["metadata"]["deletionTimestamp"].is_string()).await?;
+    case.until(&path(case, "held"), "to be deleted", |map| {
+        map["metadata"]["deletionTimestamp"].is_string()
+    })
+    .await?;
     barrier(case).await?;
     let owner = case.get(&path(case, "owner")).await?;
-    ensure!(!text(&owner, "/metadata/deletionTimestamp").is_empty(), "the owner is there as long as a dependent is");
-    case.patch(&path(case, "held"), Patch::Merge, &json!({ "metadata": { "finalizers": null } })).await?;
+    ensure!(
+        !text(&owner, "/metadata/deletionTimestamp").is_empty(),
+        "the owner is there as long as a dependent is"
+    );
+    case.patch(
+        &path(case, "held"),
+        Patch::Merge,
+        &json!({ "metadata": { "finalizers": null } }),
+    )
+    .await?;
     case.until_gone(&path(case, "held")).await?;
     case.until_gone(&path(case, "owner")).await
 }
@@ -145,13 +165,21 @@ async fn two_owners(case: &Case) -> Result<()> {
     case.delete_with(&path(case, "going"), "Foreground").await?;
     case.until_gone(&path(case, "going")).await?;
     for number in 0..5 {
-        let gone = case.send(Method::GET, &path(case, &format!("only-{number}")), None, Vec::new()).await?;
+        let gone = case
+            .send(Method::GET, &path(case, &format!("only-{number}")), None, Vec::new())
+            .await?;
         gone.refused(404)?;
         let name = path(case, &format!("both-{number}"));
         let left = wait::until("the gone owner to be forgotten", SOON, async || {
             let left = case.get(&name).await?;
-            let one = left["metadata"]["ownerReferences"].as_array().is_some_and(|all| all.len() == 1);
-            Ok(if one { Look::Done(left) } else { Look::NotYet(left.to_string()) })
+            let one = left["metadata"]["ownerReferences"]
+                .as_array()
+                .is_some_and(|all| all.len() == 1);
+            Ok(if one {
+                Look::Done(left)
+            } else {
+                Look::NotYet(left.to_string())
+            })
         })
         .await?;
         ensure!(left["metadata"]["deletionTimestamp"].is_null(), "{left}");

@@ -1,7 +1,7 @@
 //! [sig-auth] ServiceAccounts and SubjectReview.
 
 use anyhow::{Result, ensure};
-use breakbulk_conformance::case::{SOON, Case, Patch, names, text};
+use breakbulk_conformance::case::{Case, Patch, SOON, names, text};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
 use breakbulk_tests::wait::{self, Look};
@@ -17,7 +17,11 @@ pub(crate) const TESTS: &[Test] = tests![
 
 async fn account(case: &Case, name: &str) -> Result<String> {
     let accounts = case.core("serviceaccounts");
-    case.create(&accounts, &json!({ "metadata": { "name": name, "labels": { "test": name } } })).await?;
+    case.create(
+        &accounts,
+        &json!({ "metadata": { "name": name, "labels": { "test": name } } }),
+    )
+    .await?;
     Ok(format!("{accounts}/{name}"))
 }
 
@@ -26,17 +30,34 @@ async fn token(case: &Case) -> Result<()> {
     let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
     let made = case.create(&format!("{path}/token"), &request).await?;
     let token = text(&made, "/status/token");
-    ensure!(token.split('.').count() == 3 && made["status"]["expirationTimestamp"].is_string(), "{made}");
+    ensure!(
+        token.split('.').count() == 3 && made["status"]["expirationTimestamp"].is_string(),
+        "{made}"
+    );
     let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": { "token": token } });
-    let reviewed = case.create("/apis/authentication.k8s.io/v1/tokenreviews", &review).await?;
+    let reviewed = case
+        .create("/apis/authentication.k8s.io/v1/tokenreviews", &review)
+        .await?;
     ensure!(reviewed["status"]["authenticated"] == true, "{reviewed}");
     let user = &reviewed["status"]["user"];
-    ensure!(user["username"] == format!("system:serviceaccount:{}:e2e", case.namespace).as_str(), "{user}");
-    for group in ["system:serviceaccounts", &format!("system:serviceaccounts:{}", case.namespace), "system:authenticated"] {
-        ensure!(user["groups"].as_array().is_some_and(|all| all.contains(&json!(group))), "{group}: {user}");
+    ensure!(
+        user["username"] == format!("system:serviceaccount:{}:e2e", case.namespace).as_str(),
+        "{user}"
+    );
+    for group in [
+        "system:serviceaccounts",
+        &format!("system:serviceaccounts:{}", case.namespace),
+        "system:authenticated",
+    ] {
+        ensure!(
+            user["groups"].as_array().is_some_and(|all| all.contains(&json!(group))),
+            "{group}: {user}"
+        );
     }
     let wrong = json!({ "spec": { "token": format!("{token}x") } });
-    let reviewed = case.create("/apis/authentication.k8s.io/v1/tokenreviews", &wrong).await?;
+    let reviewed = case
+        .create("/apis/authentication.k8s.io/v1/tokenreviews", &wrong)
+        .await?;
     ensure!(reviewed["status"]["authenticated"] != true, "{reviewed}");
     Ok(())
 }
@@ -46,9 +67,12 @@ async fn root_certificate(case: &Case) -> Result<()> {
     let whole = |map: &serde_json::Value| text(map, "/data/ca.crt").contains("BEGIN CERTIFICATE");
     let first = case.until(&path, "the certificate", whole).await?;
     case.delete(&path).await?;
-    let again = case.until(&path, "another one", |map| whole(map) && map["metadata"]["uid"] != first["metadata"]["uid"]);
+    let again = case.until(&path, "another one", |map| {
+        whole(map) && map["metadata"]["uid"] != first["metadata"]["uid"]
+    });
     ensure!(again.await?["data"] == first["data"]);
-    case.patch(&path, Patch::Merge, &json!({ "data": { "ca.crt": "" } })).await?;
+    case.patch(&path, Patch::Merge, &json!({ "data": { "ca.crt": "" } }))
+        .await?;
     case.until(&path, "the certificate again", whole).await.map(drop)
 }
 
@@ -57,7 +81,13 @@ async fn lifecycle(case: &Case) -> Result<()> {
     let mut watch = case.watch(&format!("{accounts}?labelSelector=test%3Dcycle")).await?;
     let path = account(case, "cycle").await?;
     watch.expect("ADDED", "cycle").await?;
-    let patched = case.patch(&path, Patch::Strategic, &json!({ "automountServiceAccountToken": false })).await?;
+    let patched = case
+        .patch(
+            &path,
+            Patch::Strategic,
+            &json!({ "automountServiceAccountToken": false }),
+        )
+        .await?;
     ensure!(patched["automountServiceAccountToken"] == false, "{patched}");
     watch.expect("MODIFIED", "cycle").await?;
     ensure!(names(&case.get("/api/v1/serviceaccounts?labelSelector=test%3Dcycle").await?) == ["cycle"]);
@@ -67,7 +97,9 @@ async fn lifecycle(case: &Case) -> Result<()> {
 
 async fn update(case: &Case) -> Result<()> {
     let path = account(case, "update").await?;
-    let updated = case.edit(&path, |account| account["automountServiceAccountToken"] = json!(true)).await?;
+    let updated = case
+        .edit(&path, |account| account["automountServiceAccountToken"] = json!(true))
+        .await?;
     ensure!(updated["automountServiceAccountToken"] == true, "{updated}");
     Ok(())
 }
@@ -93,13 +125,15 @@ async fn subject_review(case: &Case) -> Result<()> {
         ensure!(answer["status"]["allowed"] == false, "{answer}");
     }
     let role = json!({ "metadata": { "name": "lister" }, "rules": [{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"] }] });
-    case.create(&case.group("rbac.authorization.k8s.io/v1", "roles"), &role).await?;
+    case.create(&case.group("rbac.authorization.k8s.io/v1", "roles"), &role)
+        .await?;
     let binding = json!({
         "metadata": { "name": "lister" },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "lister" },
         "subjects": [{ "kind": "ServiceAccount", "name": "asked", "namespace": case.namespace }],
     });
-    case.create(&case.group("rbac.authorization.k8s.io/v1", "rolebindings"), &binding).await?;
+    case.create(&case.group("rbac.authorization.k8s.io/v1", "rolebindings"), &binding)
+        .await?;
     for (path, kind) in [(everywhere, "SubjectAccessReview"), (&here, "LocalSubjectAccessReview")] {
         wait::until("the role to be known", SOON, async || {
             let answer = case.create(path, &review(kind)).await?;

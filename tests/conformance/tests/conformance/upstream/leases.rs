@@ -34,8 +34,13 @@ async fn available(case: &Case) -> Result<()> {
     ensure!(updated["spec"]["holderIdentity"] == "other", "{updated}");
     // Who has an older version loses the race for the lease.
     case.try_replace(&path, &made).await?.refused(409)?;
-    let patched = case.patch(&path, Patch::Merge, &json!({ "spec": { "leaseDurationSeconds": 60 } })).await?;
-    ensure!(patched["spec"]["leaseDurationSeconds"] == 60 && patched["spec"]["holderIdentity"] == "other", "{patched}");
+    let patched = case
+        .patch(&path, Patch::Merge, &json!({ "spec": { "leaseDurationSeconds": 60 } }))
+        .await?;
+    ensure!(
+        patched["spec"]["leaseDurationSeconds"] == 60 && patched["spec"]["holderIdentity"] == "other",
+        "{patched}"
+    );
     let mut second = lease.clone();
     second["metadata"] = json!({ "name": "second", "labels": { "t": "lease" } });
     case.create(&leases, &second).await?;
@@ -44,6 +49,9 @@ async fn available(case: &Case) -> Result<()> {
     case.delete(&selected).await?;
     ensure!(names(&case.get(&selected).await?).is_empty());
     let gone = case.send(Method::GET, &path, None, Vec::new()).await?.refused(404)?;
-    ensure!(text(&gone, "/message") == "leases.coordination.k8s.io \"lease\" not found", "{gone}");
+    ensure!(
+        text(&gone, "/message") == "leases.coordination.k8s.io \"lease\" not found",
+        "{gone}"
+    );
     Ok(())
 }

@@ -77,9 +77,16 @@ fn the_list_names_every_test_once_and_says_what_became_of_it() {
     for test in &tests {
         let line = list.iter().find(|line| line.name == *test);
         let state = line.map(|line| line.state);
-        assert!(matches!(state, Some(State::Ported | State::Waiting)), "{test}: {state:?} in the list");
+        assert!(
+            matches!(state, Some(State::Ported | State::Waiting)),
+            "{test}: {state:?} in the list"
+        );
     }
     for line in list.iter().filter(|line| line.state == State::Ported) {
-        assert!(unique.contains(line.name), "in the list as ported, but not in a table: {}", line.name);
+        assert!(
+            unique.contains(line.name),
+            "in the list as ported, but not in a table: {}",
+            line.name
+        );
     }
 }

@@ -17,7 +17,9 @@ pub(crate) const TESTS: &[Test] = tests![
 
 async fn another(case: &Case) -> Result<(String, Value)> {
     let name = case.unique("nsdelete");
-    let made = case.create("/api/v1/namespaces", &json!({ "metadata": { "name": name } })).await?;
+    let made = case
+        .create("/api/v1/namespaces", &json!({ "metadata": { "name": name } }))
+        .await?;
     Ok((name, made))
 }
 
@@ -39,16 +41,26 @@ async fn finalizer(case: &Case) -> Result<()> {
     // A finalizer of the namespace's own holds it as it holds any object.
     set(json!(["kubernetes", FAKE])).await?;
     case.delete(&path).await?;
-    case.until(&path, "to be emptied", |namespace| namespace["spec"]["finalizers"] == json!([FAKE])).await?;
+    case.until(&path, "to be emptied", |namespace| {
+        namespace["spec"]["finalizers"] == json!([FAKE])
+    })
+    .await?;
     set(json!([])).await?;
     case.until_gone(&path).await
 }
 
 async fn update(case: &Case) -> Result<()> {
     let path = format!("/api/v1/namespaces/{}", case.namespace);
-    let updated = case.edit(&path, |namespace| namespace["metadata"]["labels"]["case"] = json!("updated")).await?;
+    let updated = case
+        .edit(&path, |namespace| {
+            namespace["metadata"]["labels"]["case"] = json!("updated")
+        })
+        .await?;
     ensure!(updated["metadata"]["labels"]["case"] == "updated", "{updated}");
-    ensure!(updated["metadata"]["labels"]["kubernetes.io/metadata.name"] == case.namespace.as_str(), "{updated}");
+    ensure!(
+        updated["metadata"]["labels"]["kubernetes.io/metadata.name"] == case.namespace.as_str(),
+        "{updated}"
+    );
     ensure!(updated["status"]["phase"] == "Active", "{updated}");
     Ok(())
 }
@@ -72,7 +84,9 @@ async fn status(case: &Case) -> Result<()> {
             "lastTransitionTime": "2026-01-01T00:00:00Z" })
     };
     let has = |object: &Value, kind: &str| {
-        object["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(|c| c["type"] == kind))
+        object["status"]["conditions"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|c| c["type"] == kind))
     };
     let body = json!({ "metadata": { "annotations": { "e2e-patched-ns-status": name } },
         "status": { "conditions": [condition("StatusPatch")] } });
@@ -85,7 +99,10 @@ async fn status(case: &Case) -> Result<()> {
             }
         })
         .await?;
-    ensure!(has(&updated, "StatusUpdate") && has(&updated, "StatusPatch"), "{updated}");
+    ensure!(
+        has(&updated, "StatusUpdate") && has(&updated, "StatusPatch"),
+        "{updated}"
+    );
     ensure!(updated["status"]["phase"] == "Active", "{updated}");
     case.delete(&path).await.map(drop)
 }
@@ -95,27 +112,49 @@ async fn contents_go(case: &Case) -> Result<()> {
     let path = format!("/api/v1/namespaces/{name}");
     let maps = format!("{path}/configmaps");
     for number in 0..5 {
-        case.create(&maps, &config_map(&format!("content-{number}"), "k", "v")).await?;
+        case.create(&maps, &config_map(&format!("content-{number}"), "k", "v"))
+            .await?;
     }
     let lease = json!({ "metadata": { "name": "content" }, "spec": { "holderIdentity": "x" } });
-    case.create(&format!("/apis/coordination.k8s.io/v1/namespaces/{name}/leases"), &lease).await?;
+    case.create(
+        &format!("/apis/coordination.k8s.io/v1/namespaces/{name}/leases"),
+        &lease,
+    )
+    .await?;
     let mut held = config_map("held", "k", "v");
     held["metadata"]["finalizers"] = json!(["example.com/held"]);
     case.create(&maps, &held).await?;
     let going = case.delete(&path).await?;
-    ensure!(going["status"]["phase"] == "Terminating" && !text(&going, "/metadata/deletionTimestamp").is_empty(), "{going}");
+    ensure!(
+        going["status"]["phase"] == "Terminating" && !text(&going, "/metadata/deletionTimestamp").is_empty(),
+        "{going}"
+    );
     let late = case.try_create(&maps, &config_map("late", "k", "v")).await?;
     let late = late.refused_saying(403, &["because it is being terminated"])?;
-    ensure!(late["details"]["causes"][0]["reason"] == "NamespaceTerminating", "{late}");
+    ensure!(
+        late["details"]["causes"][0]["reason"] == "NamespaceTerminating",
+        "{late}"
+    );
     let remaining = |namespace: &Value| {
-        let conditions = namespace["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        conditions.iter().any(|c| c["type"] == "NamespaceFinalizersRemaining" && c["status"] == "True")
+        let conditions = namespace["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        conditions
+            .iter()
+            .any(|c| c["type"] == "NamespaceFinalizersRemaining" && c["status"] == "True")
     };
     case.until(&path, "to say what holds it", remaining).await?;
-    case.patch(&format!("{maps}/held"), Patch::Merge, &json!({ "metadata": { "finalizers": null } })).await?;
+    case.patch(
+        &format!("{maps}/held"),
+        Patch::Merge,
+        &json!({ "metadata": { "finalizers": null } }),
+    )
+    .await?;
     case.until_gone(&path).await?;
     // Who makes a namespace of the name again finds it empty.
-    case.create("/api/v1/namespaces", &json!({ "metadata": { "name": name } })).await?;
+    case.create("/api/v1/namespaces", &json!({ "metadata": { "name": name } }))
+        .await?;
     let left = names(&case.get(&maps).await?);
     ensure!(left.iter().all(|name| name == "kube-root-ca.crt"), "{left:?}");
     let lease = format!("/apis/coordination.k8s.io/v1/namespaces/{name}/leases/content");

@@ -1,7 +1,7 @@
 //! [sig-api-machinery] CustomResourcePublishOpenAPI: through kubectl, and in the documents themselves.
 
 use anyhow::{Context as _, Result, ensure};
-use breakbulk_conformance::case::{SOON, Case, Patch, text};
+use breakbulk_conformance::case::{Case, Patch, SOON, text};
 use breakbulk_conformance::definition::{Definition, Storage, anything, version};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
@@ -50,7 +50,9 @@ fn published_name(definition: &Definition, version: &str) -> String {
 
 fn names_kind(schema: &Value, definition: &Definition, version: &str) -> bool {
     let kind = json!({ "group": definition.group, "version": version, "kind": definition.kind });
-    schema["x-kubernetes-group-version-kind"].as_array().is_some_and(|all| all.contains(&kind))
+    schema["x-kubernetes-group-version-kind"]
+        .as_array()
+        .is_some_and(|all| all.contains(&kind))
 }
 
 /// Waits until a version of a kind is in both documents; gives its definition in the older one.
@@ -59,7 +61,10 @@ async fn published(case: &Case, definition: &Definition, version: &str) -> Resul
     let old = wait::until(format!("{name} in /openapi/v2"), SOON, async || {
         let document = case.get("/openapi/v2").await?;
         let found = document["definitions"].get(&name).cloned();
-        Ok(Look::some(found.filter(|schema| names_kind(schema, definition, version)), || "it is not there".to_owned()))
+        Ok(Look::some(
+            found.filter(|schema| names_kind(schema, definition, version)),
+            || "it is not there".to_owned(),
+        ))
     })
     .await?;
     let key = format!("apis/{}/{version}", definition.group);
@@ -67,7 +72,9 @@ async fn published(case: &Case, definition: &Definition, version: &str) -> Resul
         let index = case.get("/openapi/v3").await?;
         let url = text(&index["paths"][&key], "/serverRelativeURL").to_owned();
         let document = case.get(&url).await.context("it has no document")?;
-        let found = document["components"]["schemas"].get(&name).is_some_and(|schema| names_kind(schema, definition, version));
+        let found = document["components"]["schemas"]
+            .get(&name)
+            .is_some_and(|schema| names_kind(schema, definition, version));
         Ok(Look::some(found.then_some(()), || "it is not there".to_owned()))
     })
     .await?;
@@ -81,20 +88,28 @@ async fn withdrawn(case: &Case, definition: &Definition, version: &str) -> Resul
     wait::until(format!("{name} to be withdrawn"), SOON, async || {
         let old = case.get("/openapi/v2").await?["definitions"].get(&name).is_some();
         let new = case.get("/openapi/v3").await?["paths"].get(&key).is_some();
-        Ok(Look::some((!old && !new).then_some(()), || format!("in v2: {old}, in v3: {new}")))
+        Ok(Look::some((!old && !new).then_some(()), || {
+            format!("in v2: {old}, in v3: {new}")
+        }))
     })
     .await
 }
 
 fn manifest(definition: &Definition, name: &str, spec: &str) -> String {
-    format!("apiVersion: {}/v1\nkind: {}\nmetadata: {{ name: {name} }}\nspec: {spec}\n", definition.group, definition.kind)
+    format!(
+        "apiVersion: {}/v1\nkind: {}\nmetadata: {{ name: {name} }}\nspec: {spec}\n",
+        definition.group, definition.kind
+    )
 }
 
 async fn with_schema(case: &Case) -> Result<()> {
     let definition = Definition::new(case, "Foo", &json!([version("v1", Storage::Yes, &foo_schema())]));
     definition.install(case).await?;
     let schema = published(case, &definition, "v1").await?;
-    ensure!(schema["properties"]["spec"]["properties"]["bars"]["type"] == "array", "{schema}");
+    ensure!(
+        schema["properties"]["spec"]["properties"]["bars"]["type"] == "array",
+        "{schema}"
+    );
     let kubectl = case.kubectl();
     let valid = manifest(&definition, "test-foo", "{ bars: [{ name: test-bar }] }");
     kubectl.run(&["create", "-f", "-"], &valid).await?;
@@ -102,7 +117,11 @@ async fn with_schema(case: &Case) -> Result<()> {
     kubectl.run(&["apply", "-f", "-"], &valid).await?;
     kubectl.run(&["delete", &definition.name(), "test-foo"], "").await?;
     for verb in ["create", "apply"] {
-        let value = manifest(&definition, "test-foo", "{ bars: [{ name: test-bar, feeling: NonExistentValue }] }");
+        let value = manifest(
+            &definition,
+            "test-foo",
+            "{ bars: [{ name: test-bar, feeling: NonExistentValue }] }",
+        );
         let said = kubectl.fails(&[verb, "-f", "-"], &value).await?;
         ensure!(said.contains("Unsupported value: \"NonExistentValue\""), "{said}");
         let unknown = manifest(&definition, "test-foo", "{ foo: true }");
@@ -128,10 +147,16 @@ async fn explained(case: &Case, definition: &Definition) -> Result<()> {
         (".spec.bars.bazs", "List of Bazs."),
     ] {
         let said = flat(kubectl.run(&["explain", &format!("{plural}{path}")], "").await?);
-        ensure!(said.contains("DESCRIPTION:") && said.contains(expected), "{path}: {said}");
+        ensure!(
+            said.contains("DESCRIPTION:") && said.contains(expected),
+            "{path}: {said}"
+        );
     }
     let recursive = kubectl.run(&["explain", "--recursive", &plural], "").await?;
-    ensure!(recursive.contains("bazs") && recursive.contains("available"), "{recursive}");
+    ensure!(
+        recursive.contains("bazs") && recursive.contains("available"),
+        "{recursive}"
+    );
     let said = kubectl.fails(&["explain", &format!("{plural}.spec.bars2")], "").await?;
     ensure!(said.contains("field \"bars2\" does not exist"), "{said}");
     Ok(())
@@ -144,7 +169,10 @@ async fn takes_anything(case: &Case, definition: &Definition, spec: &str) -> Res
     for verb in ["create", "apply"] {
         kubectl.run(&[verb, "-f", "-"], &object).await?;
         let path = format!("{}/test-cr", definition.objects(case, "v1"));
-        ensure!(case.get(&path).await?.to_string().contains("oddity"), "an unknown field is kept");
+        ensure!(
+            case.get(&path).await?.to_string().contains("oddity"),
+            "an unknown field is kept"
+        );
         kubectl.run(&["delete", &definition.name(), "test-cr"], "").await?;
     }
     Ok(())
@@ -183,13 +211,19 @@ async fn unknown_in_object(case: &Case) -> Result<()> {
     published(case, &definition, "v1").await?;
     takes_anything(case, &definition, "{ dummy: a, oddity: [1] }").await?;
     let said = case.kubectl().run(&["explain", &definition.name()], "").await?;
-    ensure!(said.contains("preserve-unknown-properties in nested field for Testing"), "{said}");
+    ensure!(
+        said.contains("preserve-unknown-properties in nested field for Testing"),
+        "{said}"
+    );
     definition.remove(case).await
 }
 
 async fn different_groups(case: &Case) -> Result<()> {
     let versions = json!([version("v1", Storage::Yes, &foo_schema())]);
-    let both = [Definition::new(case, "Foo", &versions), Definition::new(case, "Waldo", &versions)];
+    let both = [
+        Definition::new(case, "Foo", &versions),
+        Definition::new(case, "Waldo", &versions),
+    ];
     for definition in &both {
         definition.install(case).await?;
     }
@@ -215,14 +249,19 @@ async fn different_kinds(case: &Case) -> Result<()> {
     wait::until("the one to be withdrawn, and the other to stay", SOON, async || {
         let document = case.get("/openapi/v2").await?;
         let has = |definition| document["definitions"].get(published_name(definition, "v6")).is_some();
-        Ok(Look::some((!has(&one) && has(&two)).then_some(()), || format!("{} {}", has(&one), has(&two))))
+        Ok(Look::some((!has(&one) && has(&two)).then_some(()), || {
+            format!("{} {}", has(&one), has(&two))
+        }))
     })
     .await?;
     two.remove(case).await
 }
 
 fn two_versions(case: &Case) -> Definition {
-    let (first, second) = (version("v2", Storage::Yes, &foo_schema()), version("v3", Storage::No, &foo_schema()));
+    let (first, second) = (
+        version("v2", Storage::Yes, &foo_schema()),
+        version("v3", Storage::No, &foo_schema()),
+    );
     Definition::new(case, "Foo", &json!([first, second]))
 }
 
@@ -246,7 +285,10 @@ async fn renamed(case: &Case) -> Result<()> {
     case.patch(&definition.path(), Patch::Json, &rename).await?;
     published(case, &definition, "v4").await?;
     withdrawn(case, &definition, "v3").await?;
-    ensure!(published(case, &definition, "v2").await? == before, "the other version is as it was");
+    ensure!(
+        published(case, &definition, "v2").await? == before,
+        "the other version is as it was"
+    );
     definition.remove(case).await
 }
 
@@ -258,6 +300,9 @@ async fn not_served_any_more(case: &Case) -> Result<()> {
     let stop = json!([{ "op": "replace", "path": "/spec/versions/1/served", "value": false }]);
     case.patch(&definition.path(), Patch::Json, &stop).await?;
     withdrawn(case, &definition, "v3").await?;
-    ensure!(published(case, &definition, "v2").await? == before, "the other version is as it was");
+    ensure!(
+        published(case, &definition, "v2").await? == before,
+        "the other version is as it was"
+    );
     definition.remove(case).await
 }

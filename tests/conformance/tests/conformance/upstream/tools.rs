@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
-use breakbulk_conformance::case::{SOON, Case, config_map};
+use breakbulk_conformance::case::{Case, SOON, config_map};
 use breakbulk_conformance::suite::Test;
 use breakbulk_conformance::tests;
 use breakbulk_tests::wait::{self, Look};
@@ -28,7 +28,10 @@ async fn api_versions(case: &Case) -> Result<()> {
 
 async fn cluster_info(case: &Case) -> Result<()> {
     let info = case.kubectl().run(&["cluster-info"], "").await?;
-    ensure!(info.contains("Kubernetes control plane") && info.contains("is running at"), "{info}");
+    ensure!(
+        info.contains("Kubernetes control plane") && info.contains("is running at"),
+        "{info}"
+    );
     Ok(())
 }
 
@@ -42,7 +45,11 @@ async fn version(case: &Case) -> Result<()> {
 
 async fn proxy_port(case: &Case) -> Result<()> {
     let mut command = tokio::process::Command::from(case.kubectl().command(&["proxy", "-p", "0", "--disable-filter"]));
-    let mut proxy = command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+    let mut proxy = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
     let mut lines = BufReader::new(proxy.stdout.take().context("no output")?).lines();
     let line = lines.next_line().await?.context("the proxy said nothing")?;
     let address = line.rsplit(' ').next().context("no address")?.to_owned();
@@ -57,7 +64,11 @@ async fn proxy_socket(case: &Case) -> Result<()> {
     let socket = case.file("placeholder", "")?.with_file_name("proxy.sock");
     let argument = format!("--unix-socket={}", socket.display());
     let mut command = tokio::process::Command::from(case.kubectl().command(&["proxy", &argument]));
-    let mut proxy = command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn()?;
+    let mut proxy = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
     let answer = wait::until("the proxy to answer", SOON, async || {
         Ok(Look::Done(ask(UnixStream::connect(&socket).await?, "/api/").await?))
     })
@@ -88,8 +99,15 @@ async fn diff(case: &Case) -> Result<()> {
     kubectl.run(&["apply", "-f", "-"], PIPELINE).await?;
     let same = kubectl.call(&["diff", "-f", "-"], PIPELINE).await?;
     ensure!(same.fine && same.out.is_empty(), "{same:?}");
-    let other = kubectl.call(&["diff", "-f", "-"], &PIPELINE.replace("echo one", "echo two")).await?;
-    let shown = ["-", "+"].map(|sign| other.out.lines().any(|line| line.starts_with(sign) && line.contains("echo")));
+    let other = kubectl
+        .call(&["diff", "-f", "-"], &PIPELINE.replace("echo one", "echo two"))
+        .await?;
+    let shown = ["-", "+"].map(|sign| {
+        other
+            .out
+            .lines()
+            .any(|line| line.starts_with(sign) && line.contains("echo"))
+    });
     ensure!(!other.fine && shown == [true, true], "{other:?}");
     Ok(())
 }
@@ -99,9 +117,13 @@ async fn dry_run(case: &Case) -> Result<()> {
     case.create(&maps, &config_map("tried", "image", "one")).await?;
     let kubectl = case.kubectl();
     let patch = r#"{"data":{"image":"two"}}"#;
-    let said = kubectl.run(&["patch", "configmap", "tried", "-p", patch, "--dry-run=server"], "").await?;
+    let said = kubectl
+        .run(&["patch", "configmap", "tried", "-p", patch, "--dry-run=server"], "")
+        .await?;
     ensure!(said.contains("patched"), "{said}");
-    let image = kubectl.run(&["get", "configmap", "tried", "-o", "jsonpath={.data.image}"], "").await?;
+    let image = kubectl
+        .run(&["get", "configmap", "tried", "-o", "jsonpath={.data.image}"], "")
+        .await?;
     ensure!(image == "one", "a trial is not kept: {image}");
     Ok(())
 }

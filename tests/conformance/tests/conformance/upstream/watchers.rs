@@ -22,7 +22,12 @@ fn labelled(name: &str, label: &str) -> Value {
 
 async fn mutate(case: &Case, name: &str, value: u32) -> Result<Value> {
     let path = format!("{}/{name}", case.core("configmaps"));
-    case.patch(&path, Patch::Merge, &json!({ "data": { "mutation": value.to_string() } })).await
+    case.patch(
+        &path,
+        Patch::Merge,
+        &json!({ "data": { "mutation": value.to_string() } }),
+    )
+    .await
 }
 
 async fn three_selectors(case: &Case) -> Result<()> {
@@ -44,7 +49,10 @@ async fn three_selectors(case: &Case) -> Result<()> {
             ensure!(seen["data"]["mutation"] == value, "a state is missing: {seen}");
         }
         let gone = watch.expect("DELETED", "map-a").await?;
-        ensure!(gone["data"]["mutation"] == "2", "the last state is told with the deletion");
+        ensure!(
+            gone["data"]["mutation"] == "2",
+            "the last state is told with the deletion"
+        );
     }
     // What comes next shows that nothing came in between.
     only_a.expect("ADDED", "end-a").await?;
@@ -61,7 +69,10 @@ async fn from_a_version(case: &Case) -> Result<()> {
     let first = mutate(case, "versioned", 1).await?;
     mutate(case, "versioned", 2).await?;
     case.delete(&format!("{maps}/versioned")).await?;
-    let path = format!("{maps}?labelSelector=watch-this%3Dx&resourceVersion={}", revision(&first)?);
+    let path = format!(
+        "{maps}?labelSelector=watch-this%3Dx&resourceVersion={}",
+        revision(&first)?
+    );
     let mut watch = case.watch(&path).await?;
     let second = watch.expect("MODIFIED", "versioned").await?;
     ensure!(second["data"]["mutation"] == "2");
@@ -78,7 +89,9 @@ async fn restarted(case: &Case) -> Result<()> {
     let last = watch.expect("MODIFIED", "again").await?;
     drop(watch);
     mutate(case, "again", 2).await?;
-    let mut watch = case.watch(&format!("{selected}&resourceVersion={}", revision(&last)?)).await?;
+    let mut watch = case
+        .watch(&format!("{selected}&resourceVersion={}", revision(&last)?))
+        .await?;
     case.delete(&format!("{maps}/again")).await?;
     let missed = watch.expect("MODIFIED", "again").await?;
     ensure!(missed["data"]["mutation"] == "2", "what happened in between is told");
@@ -100,9 +113,15 @@ async fn leaving_the_selector(case: &Case) -> Result<()> {
     watch.expect("ADDED", "moving").await?;
     watch.expect("MODIFIED", "moving").await?;
     let left = watch.expect("DELETED", "moving").await?;
-    ensure!(revision(&left)? == revision(&out)?, "it leaves with the version of the write that took it out");
+    ensure!(
+        revision(&left)? == revision(&out)?,
+        "it leaves with the version of the write that took it out"
+    );
     let back = watch.expect("ADDED", "moving").await?;
-    ensure!(back["data"]["mutation"] == "2", "what changed outside is there when it comes back");
+    ensure!(
+        back["data"]["mutation"] == "2",
+        "what changed outside is there when it comes back"
+    );
     let third = watch.expect("MODIFIED", "moving").await?;
     ensure!(third["data"]["mutation"] == "3");
     watch.expect("DELETED", "moving").await.map(drop)
@@ -124,7 +143,9 @@ async fn same_order(case: &Case) -> Result<()> {
         anyhow::Ok(())
     };
     let observe = async {
-        let mut first = case.watch(&format!("{maps}?labelSelector=watch-this%3Do&resourceVersion={start}")).await?;
+        let mut first = case
+            .watch(&format!("{maps}?labelSelector=watch-this%3Do&resourceVersion={start}"))
+            .await?;
         let mut versions = Vec::new();
         let mut later = Vec::new();
         for _ in 0..EVENTS {
