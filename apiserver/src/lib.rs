@@ -3,7 +3,7 @@
 //! ```text
 //! server ─▶ connection ─▶ endpoints ─▶ authorization ─▶ admission ─▶ registry ─▶ cacher ─▶ store
 //!               │             │                            │
-//!               │             ├ discovery, openapi, table  ├ schema, patch, json
+//!               │             ├ discovery, openapi, table  ├ schema, patch, json, webhook
 //!               │             └ selector, reviews
 //!               └ authentication
 //!
@@ -46,6 +46,7 @@ pub mod server;
 pub mod status;
 mod storage;
 pub mod table;
+pub mod webhook;
 
 pub use audit::{AuditConfig, Sink};
 pub use config::{Config, EtcdTls, StoreConfig};

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector as Structured;
+
 /// The longest selector, in bytes, and the most requirements in one.
 const MAX_LEN: usize = 16 * 1024;
 
@@ -72,6 +74,37 @@ impl LabelSelector {
             if parser.rest.is_empty() {
                 return Err(SelectorError("found '', expected: identifier after ','".to_owned()));
             }
+        }
+        Ok(Self { requirements })
+    }
+
+    /// From the form in which objects carry selectors (`matchLabels`, `matchExpressions`).
+    ///
+    /// # Errors
+    /// When an expression has no known operator, or values that do not go with it.
+    pub fn from_object(selector: &Structured) -> Result<Self, SelectorError> {
+        let labels = selector.match_labels.iter().flatten();
+        let mut requirements: Vec<Requirement> = labels
+            .map(|(key, value)| Requirement {
+                key: key.clone(),
+                operator: Operator::In(vec![value.clone()]),
+            })
+            .collect();
+        for expression in selector.match_expressions.iter().flatten() {
+            let values = expression.values.clone().unwrap_or_default();
+            let operator = match (expression.operator.as_str(), values.is_empty()) {
+                ("In", false) => Operator::In(values),
+                ("NotIn", false) => Operator::NotIn(values),
+                ("Exists", true) => Operator::Exists,
+                ("DoesNotExist", true) => Operator::Absent,
+                (operator, _) => {
+                    return Err(SelectorError(format!(
+                        "{operator:?} is not a valid label selector operator"
+                    )));
+                }
+            };
+            let key = expression.key.clone();
+            requirements.push(Requirement { key, operator });
         }
         Ok(Self { requirements })
     }

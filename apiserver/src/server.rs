@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Chain;
+use crate::admission::{Chain, policy_status};
 use crate::audit::{AuditError, AuditLog};
 use crate::authentication::{MASTERS, Tokens};
 use crate::authorization::{self, Authorizer};
@@ -324,6 +324,7 @@ impl Server {
         let store: Arc<dyn Store> = store;
         tasks.spawn(self.feed.run(stop.clone()));
         tasks.spawn(housekeeping::run(app.objects.clone(), self.history, stop.clone()));
+        tasks.spawn(policy_status::run(app.objects.clone(), stop.clone()));
         tasks.spawn(self.establish.run(self.adopt, stop.clone()));
         tasks.spawn(app.health.clone().probe(store, cacher, stop.clone()));
         tasks.spawn(authorization::aggregation::run(app.objects.clone(), stop.clone()));

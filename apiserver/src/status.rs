@@ -1,6 +1,7 @@
 //! Status: how every refusal looks on the wire. The constructors carry upstream's texts, since clients match on them
 //! (`k8s.io/apimachinery/pkg/api/errors`). Nothing here decides; it only says.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use breakbulk_schemas::field::FieldError;
@@ -13,7 +14,7 @@ pub struct ApiError(Box<Inner>);
 #[derive(Clone, PartialEq, Eq)]
 struct Inner {
     code: u16,
-    reason: &'static str,
+    reason: Cow<'static, str>,
     message: String,
     target: Target,
     causes: Vec<Cause>,
@@ -70,10 +71,10 @@ impl Target {
 }
 
 impl ApiError {
-    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+    fn new(code: u16, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             code,
-            reason,
+            reason: reason.into(),
             message: message.into(),
             target: Target::default(),
             causes: Vec::new(),
@@ -125,6 +126,19 @@ impl ApiError {
     pub fn forbidden_because(target: Target, why: impl fmt::Display, cause: &str, field: &str) -> Self {
         let text = why.to_string();
         Self::forbidden(target, &text).cause(cause, text, field)
+    }
+
+    /// What an admission policy refuses: said like a 403, with the code and reason that the policy names.
+    pub fn denied(target: Target, why: &str, code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        let mut error = Self::forbidden(target, why).cause("", why, "");
+        error.0.code = code;
+        error.0.reason = reason.into();
+        error
+    }
+
+    /// What another program refuses in our name, or fails at: the code, reason and words are its own.
+    pub fn foreign(code: u16, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(code, reason, message)
     }
 
     /// 403 for a path that is no resource.
@@ -340,8 +354,8 @@ impl ApiError {
     }
 
     /// The machine-readable reason.
-    pub fn reason(&self) -> &'static str {
-        self.0.reason
+    pub fn reason(&self) -> &str {
+        &self.0.reason
     }
 
     /// The words.

@@ -3,13 +3,23 @@
 //! that may only refuse it.
 //!
 //! ```text
-//! write ─▶ shape ─▶ mutate: (webhooks) ─▶ shape ─▶ check ─▶ validate: lifecycle, (policies, webhooks), quota ─▶ store
+//! write ─▶ shape ─▶ mutate: lifecycle, webhooks ─▶ shape ─▶ check ─▶ validate: lifecycle, policies, webhooks ─▶ store
 //! ```
 //!
 //! Reads are never asked about, and neither is what the server writes by itself ([`Author::Server`]).
+//!
+//! Users bring webhooks ([`MutatingWebhooks`], [`ValidatingWebhooks`]) and policies ([`ValidatingPolicies`]) as objects.
+//! Both begin alike: [`matching`] finds those that a request concerns, [`view`] is the request as they see it, and
+//! [`expression`] evaluates what they say; [`followed`] keeps them parsed.
 
 mod escalation;
+pub(crate) mod expression;
+mod followed;
 mod lifecycle;
+mod matching;
+mod policy;
+mod view;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,9 +33,13 @@ use crate::establish::Guard;
 use crate::registry::Resource;
 use crate::registry::objects::{Objects, Persist};
 use crate::status::ApiResult;
+use crate::webhook::Client;
 
 pub use escalation::NoEscalation;
 pub use lifecycle::NamespaceLifecycle;
+pub use policy::ValidatingPolicies;
+pub(crate) use policy::status as policy_status;
+pub use webhook::{MutatingWebhooks, ValidatingWebhooks};
 
 /// Who writes.
 #[derive(Clone, Debug)]
@@ -45,6 +59,17 @@ pub enum Operation {
     Update,
     /// It goes.
     Delete,
+}
+
+impl Operation {
+    /// As rules and reviews write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// A request, as the steps see it. Objects are in the version of the request.
@@ -81,6 +106,17 @@ pub struct Remarks {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Remarks {
+    /// Takes over what a webhook said, under its name.
+    fn take(&mut self, webhook: &str, warnings: Vec<String>, annotations: BTreeMap<String, String>) {
+        self.warnings.extend(warnings);
+        let named = annotations
+            .into_iter()
+            .map(|(key, text)| (format!("{webhook}/{key}"), text));
+        self.annotations.extend(named);
+    }
+}
+
 /// A step. Each is asked about every write; it says nothing about what is not its business.
 #[async_trait]
 pub trait Step: Send + Sync {
@@ -115,13 +151,17 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// The steps that every server has.
+    /// The steps that every server has. The last ones see what all others have made of a request.
     pub fn standard(authorizer: Arc<Authorizer>) -> Self {
+        let client = Arc::new(Client::new());
         Self {
             steps: vec![
                 Box::new(NamespaceLifecycle),
                 Box::new(Guard),
-                Box::new(NoEscalation::new(authorizer)),
+                Box::new(NoEscalation::new(authorizer.clone())),
+                Box::new(MutatingWebhooks::new(client.clone(), authorizer.clone())),
+                Box::new(ValidatingPolicies::new(authorizer.clone())),
+                Box::new(ValidatingWebhooks::new(client, authorizer)),
             ],
         }
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use breakbulk_structured_merge::Force;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::negotiate::PatchFormat;
 use crate::managed;
@@ -106,7 +106,7 @@ pub(super) struct ScaleEdit<E> {
 #[async_trait]
 impl<E: Edit> Edit for ScaleEdit<E> {
     async fn apply(&self, old: Value) -> ApiResult<Submitted> {
-        let wanted = self.inner.apply(scale(&self.paths, &old)).await?.object;
+        let wanted = self.inner.apply(self.paths.scale_of(&old)).await?.object;
         for field in ["resourceVersion", "uid"] {
             let (given, is) = (object::meta(&wanted, field), object::meta(&old, field));
             if !given.is_empty() && given != is {
@@ -130,50 +130,7 @@ impl<E: Edit> Edit for ScaleEdit<E> {
             ));
         }
         let mut new = old;
-        set(&mut new, &self.paths.spec_replicas, json!(replicas));
+        self.paths.set_replicas(&mut new, replicas);
         Ok(Submitted::plain(new))
     }
-}
-
-/// The Scale of an object (`autoscaling/v1`).
-pub(super) fn scale(paths: &ScalePaths, object: &Value) -> Value {
-    let at = |path: &[String]| path.iter().try_fold(object, |value, name| value.get(name));
-    let count = |path: &[String]| at(path).and_then(Value::as_i64).unwrap_or(0);
-    let metadata = &object["metadata"];
-    let mut scale = json!({
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {
-            "name": metadata["name"],
-            "namespace": metadata["namespace"],
-            "uid": metadata["uid"],
-            "resourceVersion": metadata["resourceVersion"],
-            "creationTimestamp": metadata["creationTimestamp"],
-        },
-        "spec": {"replicas": count(&paths.spec_replicas)},
-        "status": {"replicas": count(&paths.status_replicas)},
-    });
-    if metadata["namespace"].is_null()
-        && let Some(metadata) = scale["metadata"].as_object_mut()
-    {
-        metadata.remove("namespace");
-    }
-    if let Some(selector) = paths.selector.as_deref().and_then(at).and_then(Value::as_str) {
-        scale["status"]["selector"] = json!(selector);
-    }
-    scale
-}
-
-fn set(object: &mut Value, path: &[String], value: Value) {
-    let Some((last, parents)) = path.split_last() else {
-        return;
-    };
-    let mut place = object;
-    for name in parents {
-        if !place[name.as_str()].is_object() {
-            place[name.as_str()] = json!({});
-        }
-        place = &mut place[name.as_str()];
-    }
-    place[last.as_str()] = value;
 }

@@ -199,7 +199,7 @@ impl Target<'_> {
         let written = objects
             .update(self.resource, self.namespace(), self.name(), &options, &edit)
             .await?;
-        let scale = super::edits::scale(paths, &serde_json::from_slice(&written.encoded).unwrap_or(Value::Null));
+        let scale = paths.scale_of(&serde_json::from_slice(&written.encoded).unwrap_or(Value::Null));
         let mut answer = respond::json(StatusCode::OK, &scale);
         respond::warn(&mut answer, &written.warnings);
         Ok(answer)
@@ -307,7 +307,7 @@ impl Target<'_> {
         let entry = entry.ok_or_else(|| ApiError::not_found(self.resource.target(self.name())))?;
         let encoded = self.resource.encoded(&entry).await?;
         if let Part::Scale(paths) = &part {
-            let scale = super::edits::scale(paths, &serde_json::from_slice(&encoded).unwrap_or(Value::Null));
+            let scale = paths.scale_of(&serde_json::from_slice(&encoded).unwrap_or(Value::Null));
             return Ok(respond::json(StatusCode::OK, &scale));
         }
         Ok(respond::encoded(

@@ -28,9 +28,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cacher::{Adopt, Feed};
 use crate::definitions::status::{self, Deletion};
+use crate::registry::conversion::Convert;
 use crate::registry::objects::{DeleteOptions, Objects, WriteOptions};
 use crate::registry::{Accepting, DefinitionError, Resource, Rows, Storage, Table, definition_rows};
 use crate::status::ApiError;
+use crate::webhook::{Client, Converter};
 
 /// When to look again although nothing seems to have changed: objects are being deleted, or something failed.
 const SOON: Duration = Duration::from_millis(200);
@@ -67,6 +69,8 @@ pub(crate) struct Establish {
     /// The rows that come from no definition.
     others: Vec<Arc<Resource>>,
     served: BTreeMap<String, Served>,
+    /// Reaches the programs that convert.
+    webhooks: Arc<Client>,
     /// Definitions as they were last read, by name: most rounds change one of many.
     read: BTreeMap<String, (u64, Arc<CustomResourceDefinition>)>,
 }
@@ -98,6 +102,7 @@ impl Establish {
             definitions,
             others,
             served: own,
+            webhooks: Arc::new(Client::new()),
             read: BTreeMap::new(),
         })
     }
@@ -256,11 +261,23 @@ impl Establish {
         if before.is_some_and(|before| before.from.as_ref() == Some(&(from.clone(), accepting))) {
             return Ok(None);
         }
-        let rows = definition_rows(crd, accepting, before.map(|before| &before.rows.storage), None)?;
+        let foreign = self.converter(crd)?;
+        let rows = definition_rows(crd, accepting, before.map(|before| &before.rows.storage), foreign)?;
         Ok(Some(Served {
             rows,
             from: Some((from, accepting)),
         }))
+    }
+
+    /// What converts between the versions of a definition, where a program of its owner's does.
+    fn converter(&self, crd: &CustomResourceDefinition) -> Result<Option<Arc<dyn Convert>>, DefinitionError> {
+        let conversion = crd.spec.conversion.as_ref();
+        let Some(conversion) = conversion.filter(|conversion| conversion.strategy == "Webhook") else {
+            return Ok(None);
+        };
+        let conversion = serde_json::to_value(conversion).unwrap_or_default();
+        let converter = Converter::new(self.webhooks.clone(), &conversion)?;
+        Ok(Some(Arc::new(converter)))
     }
 
     fn is_in_place(&self, storage: &Arc<Storage>) -> bool {

@@ -29,6 +29,9 @@ pub enum DefinitionError {
     /// A schema cannot be read.
     #[error("the schema cannot be read")]
     Schema(#[from] SchemaError),
+    /// The program that converts between its versions cannot be asked.
+    #[error("its versions cannot be converted")]
+    Conversion(#[from] crate::webhook::ConversionError),
 }
 
 /// The rows of a definition, and the place where its objects are kept.

@@ -181,7 +181,8 @@ pub fn check_name(name: &str, rule: NameRule) -> Result<(), &'static str> {
     }
 }
 
-fn is_qualified(key: &str) -> bool {
+/// Whether a key is a qualified name: `name`, or `domain/name`.
+pub(super) fn is_qualified(key: &str) -> bool {
     let (prefix, name) = key
         .rsplit_once('/')
         .map_or((None, key), |(prefix, name)| (Some(prefix), name));

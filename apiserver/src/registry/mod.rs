@@ -14,6 +14,7 @@ pub mod object;
 pub mod objects;
 mod resource;
 mod rules;
+mod scale;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};

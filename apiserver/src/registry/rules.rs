@@ -1,4 +1,11 @@
-//! What single kinds of Kubernetes demand beyond their types. Most demand nothing.
+//! What single kinds of Kubernetes demand beyond their types. Most demand nothing. What configures admission demands the
+//! most: see [`webhooks`] and [`policies`].
+
+pub(super) mod policies;
+mod selection;
+#[cfg(test)]
+mod tests;
+pub(super) mod webhooks;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

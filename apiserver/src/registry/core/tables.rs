@@ -120,6 +120,7 @@ fn other_groups() -> Vec<Row> {
         Row {
             subresources: STATUS,
             categories: &["api-extensions"],
+            rules: rules::policies::POLICY,
             ..counted(
                 ADMISSION,
                 ("ValidatingAdmissionPolicy", "validatingadmissionpolicies", &[]),
@@ -128,6 +129,7 @@ fn other_groups() -> Vec<Row> {
         },
         Row {
             categories: &["api-extensions"],
+            rules: rules::policies::BINDING,
             ..counted(
                 ADMISSION,
                 (
@@ -140,6 +142,7 @@ fn other_groups() -> Vec<Row> {
         },
         Row {
             categories: &["api-extensions"],
+            rules: rules::webhooks::VALIDATING,
             ..counted(
                 ADMISSION,
                 ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", &[]),
@@ -148,6 +151,7 @@ fn other_groups() -> Vec<Row> {
         },
         Row {
             categories: &["api-extensions"],
+            rules: rules::webhooks::MUTATING,
             ..counted(
                 ADMISSION,
                 ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", &[]),

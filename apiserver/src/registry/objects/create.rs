@@ -32,9 +32,7 @@ impl Objects {
             ..Remarks::default()
         };
         place(resource, &mut value, namespace)?;
-        if resource.has_status() && matches!(resource.body, Body::Schema(_)) {
-            value.as_object_mut().and_then(|object| object.remove("status"));
-        }
+        without_status(resource, &mut value);
         let generate = object::meta(&value, "name").is_empty();
         let base = object::meta(&value, "generateName").to_owned();
         if generate && base.is_empty() {
@@ -52,6 +50,9 @@ impl Objects {
         };
         self.follow_owners(&Part::Main, subject, &mut value, options);
         self.mutated(options, subject, &mut value, &mut remarks).await?;
+        // Webhooks may say what the client may, and no more.
+        place(resource, &mut value, namespace)?;
+        without_status(resource, &mut value);
         let tries = if generate { NAMES_TRIED } else { 1 };
         for _ in 0..tries {
             if generate {
@@ -129,6 +130,13 @@ fn place(resource: &Resource, value: &mut Value, namespace: Option<&str>) -> Api
         value["metadata"]["namespace"] = Value::from(expected);
     }
     Ok(())
+}
+
+/// The status of a new object is not the client's to say.
+fn without_status(resource: &Resource, value: &mut Value) {
+    if resource.has_status() && matches!(resource.body, Body::Schema(_)) {
+        value.as_object_mut().and_then(|object| object.remove("status"));
+    }
 }
 
 fn nameless(resource: &Resource) -> ApiError {

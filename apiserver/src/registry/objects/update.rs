@@ -130,15 +130,14 @@ impl Objects {
         let mut new = identified(resource, given.object)?;
         remarks.warnings = shape(resource, &mut new, &given.duplicates, options.write.field_validation)?;
         preconditions(resource, &new, old, subject.name, options)?;
-        keep_other_parts(resource, &mut new, old, &options.part);
-        if let Some(metadata) = new["metadata"].as_object_mut() {
-            metadata::carry_over(metadata, old);
-        }
+        keep(resource, &mut new, old, &options.part);
         if options.part == Part::Main {
             (resource.rules.prepare)(&mut new, Some(old));
         }
         self.follow_owners(&options.part, subject, &mut new, &options.write);
         self.mutated(&options.write, subject, &mut new, remarks).await?;
+        // Webhooks may change what the client may, and no more.
+        keep(resource, &mut new, old, &options.part);
         let counted = resource.generation == Generation::Counted && options.part != Part::Status;
         if counted && spec_differs(resource, &new, old) {
             metadata::next_generation(&mut new);
@@ -227,7 +226,14 @@ fn preconditions(resource: &Resource, new: &Value, old: &Value, name: &str, opti
     Ok(())
 }
 
-/// What this request does not write stays as it was.
+/// What this request does not write, and nobody may, stays as it was.
+fn keep(resource: &Resource, new: &mut Value, old: &Value, part: &Part) {
+    keep_other_parts(resource, new, old, part);
+    if let Some(metadata) = new["metadata"].as_object_mut() {
+        metadata::carry_over(metadata, old);
+    }
+}
+
 fn keep_other_parts(resource: &Resource, new: &mut Value, old: &Value, part: &Part) {
     match part {
         Part::Main => {
