@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::{AuditConfig, Sink};
 use crate::authentication::{NODE_PREFIX, NODES};
-use crate::config::{Config, EtcdTls, StoreConfig};
+use crate::config::{Config, EtcdTls, HISTORY, StoreConfig};
 use crate::overload::Limits;
 use crate::pki::{Authority, PkiError};
 use crate::server::{self, ServerError};
@@ -37,6 +38,9 @@ struct Arguments {
     /// The logs of jobs. Default: `logs` in the data directory.
     #[arg(long)]
     log_dir: Option<PathBuf>,
+    /// How many seconds of history the store keeps at least, for lists in chunks and for watches; twice as many at most.
+    #[arg(long, value_name = "SECONDS", default_value_t = HISTORY.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    history_retention: u64,
     /// The host, or host:port, that clients are told. Default: the address listened on.
     #[arg(long)]
     advertise: Option<String>,
@@ -250,6 +254,7 @@ impl Arguments {
             config.log_dir.clone_from(dir);
         }
         config.advertise.clone_from(&self.advertise);
+        config.history = Duration::from_secs(self.history_retention);
         config.limits = self.limits.limits();
         config.audit = self.audit.config();
         if self.store != "embedded" {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::audit::AuditConfig;
 use crate::overload::Limits;
@@ -49,11 +50,17 @@ pub struct Config {
     pub log_dir: PathBuf,
     /// Where objects are kept.
     pub store: StoreConfig,
+    /// How long the store's history is kept at least; twice as long at most. A list that goes on in chunks, or a watch
+    /// that starts at an older revision, has to begin again.
+    pub history: Duration,
     /// How much is let in at once.
     pub limits: Limits,
     /// Where requests are written down; nowhere if unset.
     pub audit: Option<AuditConfig>,
 }
+
+/// What upstream keeps.
+pub const HISTORY: Duration = Duration::from_secs(300);
 
 impl Config {
     /// Everything below one directory, on the embedded store.
@@ -67,6 +74,7 @@ impl Config {
             store: StoreConfig::Embedded {
                 dir: data_dir.join("store"),
             },
+            history: HISTORY,
             data_dir,
             limits: Limits::default(),
             audit: None,

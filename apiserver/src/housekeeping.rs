@@ -11,19 +11,18 @@ use crate::cacher::Entry;
 use crate::registry::EVENT_SEEN;
 use crate::registry::objects::{DeleteOptions, Objects, WriteOptions};
 
-/// How often history is looked at, and how many rounds of it are kept: 5 to 10 minutes, as upstream.
-const EVERY: Duration = Duration::from_secs(300);
-const ROUNDS_KEPT: usize = 2;
+/// How many rounds of history are kept when the oldest is dropped: between one and two times what was asked for.
+const ROUNDS_KEPT: usize = 1;
 /// How long an Event lives.
 const EVENT_SECONDS: i64 = 3600;
 
-/// Runs until it is told to stop.
-pub(crate) async fn run(objects: Objects, stop: CancellationToken) {
+/// Runs until it is told to stop. `history` is how long the store's history is kept at least.
+pub(crate) async fn run(objects: Objects, history: Duration, stop: CancellationToken) {
     let mut marks: VecDeque<u64> = VecDeque::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(history) => {}
         }
         marks.push_back(objects.cacher.reached());
         if marks.len() > ROUNDS_KEPT

@@ -116,6 +116,7 @@ pub struct Server {
     acceptor: TlsAcceptor,
     authority: Authority,
     kubeconfig: String,
+    history: Duration,
     app: Arc<App>,
     feed: Feed,
     adopt: Adopt,
@@ -169,6 +170,7 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
         acceptor,
         authority,
         kubeconfig,
+        history: config.history,
         app,
         feed,
         adopt,
@@ -321,7 +323,7 @@ impl Server {
         let Objects { store, cacher, .. } = app.objects.clone();
         let store: Arc<dyn Store> = store;
         tasks.spawn(self.feed.run(stop.clone()));
-        tasks.spawn(housekeeping::run(app.objects.clone(), stop.clone()));
+        tasks.spawn(housekeeping::run(app.objects.clone(), self.history, stop.clone()));
         tasks.spawn(policy_status::run(app.objects.clone(), stop.clone()));
         tasks.spawn(self.establish.run(self.adopt, stop.clone()));
         tasks.spawn(app.health.clone().probe(store, cacher, stop.clone()));

@@ -6,6 +6,7 @@
 mod age;
 mod core;
 pub mod jsonpath;
+mod pods;
 
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceColumnDefinition;

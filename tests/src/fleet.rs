@@ -31,6 +31,7 @@ pub struct Fleet {
     controllers: Vec<Option<Daemon>>,
     agents: Vec<Option<Daemon>>,
     listen: Vec<String>,
+    server_flags: Vec<String>,
     store: Store,
     directory: TempDir,
 }
@@ -41,6 +42,14 @@ impl Fleet {
     /// # Errors
     /// When one of its processes does not become ready.
     pub async fn start(kind: Kind, size: Size) -> Result<Self> {
+        Self::start_with(kind, size, &[]).await
+    }
+
+    /// The same, with more flags for the API servers.
+    ///
+    /// # Errors
+    /// When one of its processes does not become ready.
+    pub async fn start_with(kind: Kind, size: Size, server_flags: &[&str]) -> Result<Self> {
         if kind == Kind::Embedded && size.servers > 1 {
             bail!("several API servers need a store that they share");
         }
@@ -57,6 +66,7 @@ impl Fleet {
             controllers: none(),
             agents: none(),
             listen,
+            server_flags: server_flags.iter().map(|flag| (*flag).to_owned()).collect(),
             store,
             directory,
         };
@@ -98,6 +108,7 @@ impl Fleet {
             .arg("--pki-dir")
             .arg(self.pki());
         command.args(["--listen", &self.listen[index], "--store", &self.store.flag()]);
+        command.args(&self.server_flags);
         let ready = |line: &str| line.contains("ready").then_some(());
         let output = self.log("server", index);
         let (daemon, ()) = Daemon::start("bulk-apiserver", command, &output, ready).await?;
@@ -190,6 +201,11 @@ impl Fleet {
     /// Kills what is left of agent `index`'s jobs, as the end of its machine would.
     pub fn kill_shims(&self, index: usize) {
         daemon::kill_all_under(&self.path("agent", index));
+    }
+
+    /// The process of API server `index`, for looks into `/proc`.
+    pub fn server_pid(&self, index: usize) -> Option<nix::unistd::Pid> {
+        self.servers.get(index)?.as_ref().and_then(Daemon::pid)
     }
 
     /// A directory of the test's own.

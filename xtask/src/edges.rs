@@ -24,6 +24,14 @@ const fn row(name: &'static str, needs: &'static [&'static str]) -> Row {
     }
 }
 
+const fn row_with_tests(
+    name: &'static str,
+    needs: &'static [&'static str],
+    tests: &'static [&'static str],
+) -> Row {
+    Row { name, needs, tests }
+}
+
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     // Layer 0: nouns and mechanisms. None knows another, but that whoever handles log bytes knows their format.
@@ -45,6 +53,7 @@ const TABLE: &[Row] = &[
     // Layer 3: what composes or drives the processes.
     row("breakbulk-cli", &["breakbulk-schemas", "breakbulk-client", "breakbulk-apiserver", "breakbulk-controllers", "breakbulk-node-agent"]),
     row("breakbulk-tests", &["breakbulk-schemas", "breakbulk-client"]),
+    row_with_tests("breakbulk-conformance", &["breakbulk-tests"], &["breakbulk-schemas"]),
     row("xtask", &[]),
 ];
 

@@ -19,6 +19,8 @@ pub(super) const MAX_BYTES: usize = 3 << 20;
 const DRAINED_BYTES: usize = 8 * MAX_BYTES;
 /// The deepest nesting.
 const MAX_DEPTH: usize = 100;
+/// What reading YAML of that depth may take of the stack.
+const YAML_STACK: usize = 16 << 20;
 /// A body that takes longer is not coming.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -64,8 +66,11 @@ pub(super) fn parse(bytes: &[u8], format: Format) -> ApiResult<Submitted> {
             let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("the body is not UTF-8"))?;
             // Aliases are bounded by the parser's own budget; its depth is ours.
             let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: MAX_DEPTH } };
-            let object: Value = serde_saphyr::from_str_with_options(text, options)
-                .map_err(|e| ApiError::bad_request(format!("the body is not valid YAML: {e}")))?;
+            // What reads YAML takes tens of kilobytes of stack for each level of an unoptimised build.
+            let object: Value = stacker::maybe_grow(YAML_STACK, YAML_STACK, || {
+                serde_saphyr::from_str_with_options(text, options)
+            })
+            .map_err(|e| ApiError::bad_request(format!("the body is not valid YAML: {e}")))?;
             Ok(Submitted {
                 object,
                 duplicates: Vec::new(),
@@ -101,11 +106,13 @@ mod tests {
 
     #[test]
     fn yaml_is_as_deep_as_json_may_be_and_no_deeper() {
-        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        for format in [Format::Json, Format::Yaml] {
-            assert!(parse(nested(90).as_bytes(), format).is_ok(), "{format:?}");
-            let refused = parse(nested(5_000).as_bytes(), format).unwrap_err();
-            assert_eq!(refused.code(), 400, "{format:?}");
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            for format in [Format::Json, Format::Yaml] {
+                assert!(parse(nested(90).as_bytes(), format).is_ok(), "{format:?} {open}");
+                let refused = parse(nested(100_000).as_bytes(), format).unwrap_err();
+                assert_eq!(refused.code(), 400, "{format:?} {open}");
+            }
         }
     }
 

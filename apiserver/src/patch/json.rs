@@ -10,6 +10,8 @@ use super::PatchError;
 const MAX_OPERATIONS: usize = 10_000;
 /// What all copies of a patch may add together, in bytes of JSON; upstream's limit. Each copy may double what is there.
 const MAX_COPIED: usize = 3 << 20;
+/// How deep a patch may put something: what is stored has to be read again.
+const MAX_DEPTH: usize = 100;
 
 /// Applies `patch`, a list of operations. On an error `target` is unchanged.
 pub fn apply(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
@@ -88,19 +90,26 @@ impl Operation {
 
     fn apply(&self, target: &mut Value) -> Result<(), PatchError> {
         match self {
-            Self::Add(path, value) => add(target, path, value.clone()),
+            Self::Add(path, value) => {
+                fits(path, value)?;
+                add(target, path, value.clone())
+            }
             Self::Remove(path) => remove(target, path).map(|_| ()),
             Self::Replace(path, value) => {
+                fits(path, value)?;
                 let slot = find_mut(target, path).ok_or_else(|| missing("replace", path))?;
                 *slot = value.clone();
                 Ok(())
             }
             Self::Move { from, to } => {
                 let value = remove(target, from)?;
+                fits(to, &value)?;
                 add(target, to, value)
             }
             Self::Copy { from, to } => {
-                let value = find(target, from).cloned().ok_or_else(|| missing("copy", from))?;
+                let value = find(target, from).ok_or_else(|| missing("copy", from))?;
+                fits(to, value)?;
+                let value = value.clone();
                 add(target, to, value)
             }
             Self::Test(path, want) => {
@@ -111,6 +120,24 @@ impl Operation {
                 Err(PatchError::Failed(format!("testing value {} failed", joined(path))))
             }
         }
+    }
+}
+
+/// Refuses to put a value where it would reach too deep.
+fn fits(path: &[String], value: &Value) -> Result<(), PatchError> {
+    if path.len() + depth(value) <= MAX_DEPTH {
+        return Ok(());
+    }
+    Err(PatchError::Failed(format!(
+        "the patch puts something deeper than {MAX_DEPTH} levels"
+    )))
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 
@@ -209,6 +236,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn copies_that_double_and_paths_without_end_are_refused() {
+        let copies: Value = (0..200)
+            .map(|n| json!({"op": "copy", "from": "", "path": format!("/c{n}")}))
+            .collect();
+        let failed = apply(&mut json!({"a": 1}), &copies).unwrap_err();
+        assert!(
+            matches!(&failed, PatchError::Failed(why) if why.contains("accumulated size")),
+            "{failed:?}"
+        );
+        let deep: Value = (1..300)
+            .map(|n| json!({"op": "add", "path": "/a".repeat(n), "value": {}}))
+            .collect();
+        assert!(matches!(apply(&mut json!({}), &deep), Err(PatchError::Failed(_))));
+    }
 
     fn patched(target: &Value, patch: &Value) -> Result<Value, PatchError> {
         let mut value = target.clone();

@@ -35,6 +35,12 @@ pub fn coerce(object: &mut Map<String, Value>) -> Result<Vec<String>, String> {
     if let Some(kept) = kept.as_object_mut() {
         kept.extend(managed.map(|managed| ("managedFields".to_owned(), managed)));
         kept.remove("selfLink");
+        // Upstream's type leaves empty ones out, and clients take them for present.
+        for part in ["annotations", "labels", "finalizers", "ownerReferences"] {
+            if kept.get(part).is_some_and(is_empty) {
+                kept.remove(part);
+            }
+        }
     }
     object.insert("metadata".to_owned(), kept);
     Ok(unknown)

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::{AGE_DESCRIPTION, Cell, Column, age};
 
 /// A row of the table of columns: name, whether only `-o wide` shows it, and what it shows.
-type Row = (&'static str, Shown, fn(&Value, Timestamp) -> Value);
+pub(super) type Row = (&'static str, Shown, fn(&Value, Timestamp) -> Value);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
+pub(super) enum Shown {
     Always,
     Wide,
 }
@@ -46,6 +46,7 @@ const EVENT: &[Row] = &[
 const ROWS: &[(&str, &[Row])] = &[
     ("Node", NODE),
     ("Event", EVENT),
+    ("Pod", super::pods::ROWS),
     (
         "Namespace",
         &[
@@ -136,11 +137,11 @@ fn column(row: &Row) -> Column {
     }
 }
 
-fn text(object: &Value, pointer: &str) -> Value {
+pub(super) fn text(object: &Value, pointer: &str) -> Value {
     object.pointer(pointer).cloned().unwrap_or_else(|| json!(""))
 }
 
-fn created(object: &Value, now: Timestamp) -> Value {
+pub(super) fn created(object: &Value, now: Timestamp) -> Value {
     object
         .pointer("/metadata/creationTimestamp")
         .map_or_else(|| json!("<unknown>"), |time| age::of(time, now))

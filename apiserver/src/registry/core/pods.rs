@@ -71,7 +71,7 @@ pub(super) fn row(jobs: &Arc<Storage>) -> Resource {
         plural: "pods".to_owned(),
         singular: "pod".to_owned(),
         short_names: vec!["po".to_owned()],
-        categories: Vec::new(),
+        categories: vec!["all".to_owned()],
         namespaced: true,
         subresources: vec![Subresource::LOG, eviction()],
         verbs: super::READ_VERBS,
