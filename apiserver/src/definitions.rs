@@ -28,6 +28,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 pub use rules::{CheckRule, Compiled, RuleProblem, RuleSite, Unchecked};
 pub use validate::validate;
+pub(crate) use path::field_below;
 pub use warnings::warnings;
 
 const HTTPS: i32 = 443;

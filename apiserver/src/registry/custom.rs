@@ -159,11 +159,11 @@ fn resource(served: &Served, version: &Version, labels: &[String], storage: Arc<
         verbs: super::core::ALL_VERBS,
         selectable: selectable.collect(),
         names: NameRule::Subdomain,
-        body: Body::Schema(Arc::new(Definition {
-            raw: version.raw.clone(),
-            schema: version.schema.clone(),
-            deprecation: version.deprecation.clone(),
-        })),
+        body: Body::Schema(Arc::new(Definition::new(
+            version.raw.clone(),
+            version.schema.clone(),
+            version.deprecation.clone(),
+        ))),
         rules: Rules {
             validate: native.map_or(|_, _| Vec::new(), |row| row.validate),
             prepare: |_, _| {},

@@ -1,0 +1,1 @@
+//! Rules against upstream's texts, when they are written and when objects are.
