@@ -335,9 +335,11 @@ impl Establish {
 
     /// Deletes what there is; says how many objects were there.
     async fn delete_objects(&self, name: &str) -> Result<usize, ApiError> {
-        let Some(resource) = self.served.get(name).and_then(|served| served.rows.resources.first()) else {
+        let Some(resource) = self.served.get(name).map(|served| &served.rows.stored) else {
             return Ok(0);
         };
+        // What other servers have let in until they heard of the deletion is to be seen.
+        self.objects.cacher.catch_up().await?;
         let entries = resource.storage.cache.list("", None, 0).entries;
         let options = DeleteOptions::plain(WriteOptions::server());
         for entry in &entries {
@@ -381,6 +383,7 @@ fn split(table: &Table) -> (BTreeMap<String, Served>, Vec<Arc<Resource>>) {
             .or_insert_with(|| Served {
                 rows: Rows {
                     resources: Vec::new(),
+                    stored: resource.clone(),
                     storage: resource.storage.clone(),
                 },
                 from: None,

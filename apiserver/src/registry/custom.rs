@@ -35,6 +35,8 @@ pub enum DefinitionError {
 pub struct Rows {
     /// One row for each version that is served.
     pub resources: Vec<Arc<Resource>>,
+    /// The row of the version that objects are stored in, be it served or not: the server itself reaches them by it.
+    pub stored: Arc<Resource>,
     /// Where they are kept. Its cache is empty unless it was there before.
     pub storage: Arc<Storage>,
 }
@@ -87,6 +89,7 @@ pub fn rows(
         })
     };
     Ok(Rows {
+        stored: row(stored),
         resources: served
             .versions
             .iter()

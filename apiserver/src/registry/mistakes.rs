@@ -53,7 +53,12 @@ fn by_schema(resource: &Resource, value: &Value, old: Option<&Value>) -> Verdict
         };
     };
     if errors.iter().any(is_in_the_way) {
-        errors.push(FieldError::with_value(Path::root("<nil>"), ErrorKind::Invalid, "null", NOT_CHECKED));
+        errors.push(FieldError::with_value(
+            Path::root("<nil>"),
+            ErrorKind::Invalid,
+            "null",
+            NOT_CHECKED,
+        ));
         return Verdict {
             errors,
             ..Verdict::default()
@@ -105,7 +110,11 @@ mod tests {
             "a": {"run": "x", "needs": ["zzz"], "timeout": "soon"},
             "b": {"run": "x", "if": "1 +", "needs": [7]},
         }}});
-        let errors: Vec<String> = all(&pipelines, &object, None).errors.iter().map(ToString::to_string).collect();
+        let errors: Vec<String> = all(&pipelines, &object, None)
+            .errors
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let count = |part: &str| errors.iter().filter(|error| error.starts_with(part)).count();
         for place in [
             "spec.jobs.a.timeout",

@@ -66,7 +66,9 @@ impl Scopes {
         }
         match scope.compile(&rule.rule, &[Type::Bool]) {
             Ok(program) => tried.program = Some(program),
-            Err(error) => tried.problem = Some(problem(&error, "compilation", "cel expression must evaluate to a bool")),
+            Err(error) => {
+                tried.problem = Some(problem(&error, "compilation", "cel expression must evaluate to a bool"))
+            }
         }
         if tried.program.is_some() && !rule.message_expression.is_empty() {
             match scope.compile(&rule.message_expression, &[Type::String]) {

@@ -7,14 +7,13 @@ use serde_json::Value;
 
 use super::Programs;
 use super::compile::{OLD_SELF, ReadyRule, RuledNode, SELF, UNTYPED, takes_none};
-use crate::schema::{RuledValue, Rule, Schema};
+use crate::schema::{Rule, RuledValue, Schema};
 
 /// The most mistakes told of one object.
 const MAX_ERRORS: usize = 100;
 /// The longest message that an expression may make, in bytes.
 const MAX_MESSAGE: usize = 5 << 10;
-const EXHAUSTED: &str =
-    "validation failed due to running out of cost budget, no further validation rules will be run";
+const EXHAUSTED: &str = "validation failed due to running out of cost budget, no further validation rules will be run";
 const MESSAGE_EXHAUSTED: &str = "messageExpression evaluation failed due to running out of cost budget, no further \
                                  validation rules will be run";
 

@@ -76,8 +76,15 @@ mod tests {
 
     #[test]
     fn a_pattern_that_is_none_or_too_large_is_refused_in_a_line() {
-        assert_eq!(check("[a").unwrap_err(), "error parsing regexp: missing closing ]: `[a`");
-        assert!(check(r"(\pL{1000}){1000}").unwrap_err().contains("expression too large"));
+        assert_eq!(
+            check("[a").unwrap_err(),
+            "error parsing regexp: missing closing ]: `[a`"
+        );
+        assert!(
+            check(r"(\pL{1000}){1000}")
+                .unwrap_err()
+                .contains("expression too large")
+        );
         assert!(check("a\\").is_err());
         assert_eq!(size_limit(100_000), LEAST_SIZE);
     }

@@ -5,6 +5,7 @@
 
 mod access;
 mod crud;
+mod definitions;
 mod explain;
 mod harness;
 mod hostile;

@@ -14,7 +14,11 @@ pub(super) fn mistakes(resource: &Resource, new: &Value, old: Option<&Value>) ->
     let touched = |path: &&Vec<String>| old.is_none_or(|old| at(new, path).ok() != at(old, path).ok());
     let numbers = [&paths.spec_replicas, &paths.status_replicas].into_iter();
     let numbers = numbers.filter(touched).filter_map(|path| replicas(new, path));
-    let selector = paths.selector.iter().filter(touched).filter_map(|path| selector(new, path));
+    let selector = paths
+        .selector
+        .iter()
+        .filter(touched)
+        .filter_map(|path| selector(new, path));
     numbers.chain(selector).collect()
 }
 
@@ -76,5 +80,8 @@ fn wrong(path: &[String], found: &Value, wanted: &str) -> String {
         Value::Array(_) => ("[...]".to_owned(), "[]interface {}"),
         Value::Object(_) => ("map[...]".to_owned(), "map[string]interface {}"),
     };
-    format!(".{} accessor error: {shown} is of the type {is}, expected {wanted}", path.join("."))
+    format!(
+        ".{} accessor error: {shown} is of the type {is}, expected {wanted}",
+        path.join(".")
+    )
 }

@@ -83,11 +83,26 @@ mod tests {
     fn a_key_is_found_however_the_path_writes_it() {
         let object = json!({"spec": {"a.b": {"x": [1, 2]}, "a": {"c": 1}, "d[0]": {"y": 1}, "": 1}});
         let table = [
-            ("spec.a.b.x[1]", json!({"spec": {"a.b": {"x": []}, "a": {"c": 1}, "d[0]": {"y": 1}, "": 1}})),
-            ("spec[a.b].x", json!({"spec": {"a.b": {}, "a": {"c": 1}, "d[0]": {"y": 1}, "": 1}})),
-            ("spec.a.c", json!({"spec": {"a.b": {"x": [1, 2]}, "a": {}, "d[0]": {"y": 1}, "": 1}})),
-            ("spec[d[0]].y", json!({"spec": {"a.b": {"x": [1, 2]}, "a": {"c": 1}, "d[0]": {}, "": 1}})),
-            ("spec.d[0]", json!({"spec": {"a.b": {"x": [1, 2]}, "a": {"c": 1}, "": 1}})),
+            (
+                "spec.a.b.x[1]",
+                json!({"spec": {"a.b": {"x": []}, "a": {"c": 1}, "d[0]": {"y": 1}, "": 1}}),
+            ),
+            (
+                "spec[a.b].x",
+                json!({"spec": {"a.b": {}, "a": {"c": 1}, "d[0]": {"y": 1}, "": 1}}),
+            ),
+            (
+                "spec.a.c",
+                json!({"spec": {"a.b": {"x": [1, 2]}, "a": {}, "d[0]": {"y": 1}, "": 1}}),
+            ),
+            (
+                "spec[d[0]].y",
+                json!({"spec": {"a.b": {"x": [1, 2]}, "a": {"c": 1}, "d[0]": {}, "": 1}}),
+            ),
+            (
+                "spec.d[0]",
+                json!({"spec": {"a.b": {"x": [1, 2]}, "a": {"c": 1}, "": 1}}),
+            ),
         ];
         for (path, left) in table {
             let mut value = object.clone();
