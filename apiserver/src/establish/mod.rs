@@ -232,12 +232,20 @@ impl Establish {
                 source,
             })?;
         }
-        let before = self.served.insert(name, served);
+        let before = self.served.get(&name).map(|before| before.rows.storage.clone());
+        let replaced = before.filter(|before| !Arc::ptr_eq(before, &storage));
+        if let Some(replaced) = &replaced {
+            // Requests that have found it go on reading it, and must not miss what comes meanwhile.
+            let kept = adopt.keep(replaced.clone()).await;
+            kept.map_err(|source| RoundError::Fill {
+                name: name.clone(),
+                source,
+            })?;
+        }
+        self.served.insert(name, served);
         self.publish();
-        if let Some(before) = before
-            && !Arc::ptr_eq(&before.rows.storage, &storage)
-        {
-            before.rows.storage.cache.retire();
+        if let Some(replaced) = replaced {
+            replaced.cache.retire();
         }
         Ok(())
     }

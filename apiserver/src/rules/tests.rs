@@ -75,7 +75,7 @@ fn what_does_not_compile_is_refused_when_it_is_written() {
         (
             json!({"rule": "oldSelf.n > 0", "optionalOldSelf": true}),
             "rule",
-            "compilation failed: ERROR: <input>:1:8: ",
+            "compilation failed: ERROR: <input>:1:11: found no matching overload",
         ),
         (
             json!({"rule": "oldSelf.?n.orValue(0) >= 0", "optionalOldSelf": true}),
@@ -97,7 +97,7 @@ fn what_does_not_compile_is_refused_when_it_is_written() {
         }
         let at = format!("{AT}.x-kubernetes-validations[0].{field}: Invalid value: ");
         assert!(
-            errors.len() == 1 && errors[0].starts_with(&at) && errors[0].contains(detail),
+            errors.first().is_some_and(|error| error.starts_with(&at)) && errors[0].contains(detail),
             "{rule}: {errors:#?}"
         );
     }
@@ -258,8 +258,8 @@ fn a_rule_that_compiles_no_longer_refuses_and_is_not_skipped() {
 #[test]
 fn one_budget_pays_for_all_rules_of_an_object() {
     let list: Vec<u32> = (0..2_000).collect();
-    let rules: Vec<Value> = (0..40)
-        .map(|_| json!({"rule": "self.list.all(x, self.list.exists(y, y == 0 && x >= y))"}))
+    let rules: Vec<Value> = (0..60)
+        .map(|_| json!({"rule": "self.list.all(x, self.list.exists(y, y == 40 && x <= 2000))"}))
         .collect();
     let (errors, _) = judged(&ruled(&json!(rules)), &json!({"list": list.clone()}), None);
     assert_eq!(errors.len(), 1, "{errors:#?}");
