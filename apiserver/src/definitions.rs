@@ -26,6 +26,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionStatus,
 };
 
+pub(crate) use path::field_below;
 pub use rules::{CheckRule, Compiled, RuleProblem, RuleSite, Unchecked};
 pub use validate::validate;
 pub use warnings::warnings;

@@ -40,6 +40,7 @@ pub mod pki;
 pub mod registry;
 pub mod request;
 pub mod reviews;
+mod rules;
 pub mod schema;
 pub mod selector;
 pub mod server;

@@ -22,6 +22,7 @@ mod validate;
 
 use std::collections::BTreeMap;
 
+use breakbulk_schemas::field::FieldError;
 use regex::Regex;
 use serde_json::Value;
 
@@ -164,6 +165,15 @@ impl Schema {
         let mut root = parse::root(schema)?;
         let ruled = rules::number(&mut root);
         Ok(Self { root, ruled })
+    }
+
+    /// Whether the heads of the resources inside an object can be read: `apiVersion`, `kind` and `metadata` of the right
+    /// types. What is wrong with them beyond that, [`Schema::validate`] tells.
+    ///
+    /// # Errors
+    /// The first that cannot.
+    pub fn heads(&self, object: &Value) -> Result<(), FieldError> {
+        embedded::misread(&self.root, object, &Trail::Root).map_or(Ok(()), Err)
     }
 }
 

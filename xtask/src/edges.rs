@@ -24,11 +24,7 @@ const fn row(name: &'static str, needs: &'static [&'static str]) -> Row {
     }
 }
 
-const fn row_with_tests(
-    name: &'static str,
-    needs: &'static [&'static str],
-    tests: &'static [&'static str],
-) -> Row {
+const fn row_with_tests(name: &'static str, needs: &'static [&'static str], tests: &'static [&'static str]) -> Row {
     Row { name, needs, tests }
 }
 

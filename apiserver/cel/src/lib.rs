@@ -57,7 +57,7 @@ pub use errors::{CompileError, EvalError};
 pub use escape::escape;
 pub use estimate::{CostEstimate, excess};
 pub use library::authorizer::{Answer, Authorizer, Question, ResourceRequest, Subject, Target};
-pub use library::regexes::compile as compile_pattern;
+pub use library::regexes::{compile as compile_pattern, compile_within as compile_pattern_within};
 pub use program::Program;
 pub use types::{ObjectType, Opaque, Param, Type};
 pub use value::{Key, List, Map, Moment, Object, OpaqueValue, Text, Value};

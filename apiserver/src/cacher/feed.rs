@@ -37,11 +37,14 @@ pub struct Feed {
     adoptions: mpsc::Receiver<Adoption>,
     /// Filled, kept up to date, and not in the table yet.
     adopted: Vec<Arc<Storage>>,
+    /// Not in the table any more, and kept up to date for the requests that found them there.
+    leaving: Vec<Arc<Storage>>,
 }
 
-struct Adoption {
-    storage: Arc<Storage>,
-    done: oneshot::Sender<Result<(), Error>>,
+/// What the feed is asked for.
+enum Adoption {
+    Fill(Arc<Storage>, oneshot::Sender<Result<(), Error>>),
+    Keep(Arc<Storage>, oneshot::Sender<Result<(), Error>>),
 }
 
 /// Asks the feed to fill storages.
@@ -54,12 +57,24 @@ impl Adopt {
     /// # Errors
     /// When the store cannot be read, or the server goes down.
     pub async fn adopt(&self, storage: Arc<Storage>) -> Result<(), Error> {
+        self.ask(|done| Adoption::Fill(storage, done)).await
+    }
+
+    /// Keeps a storage up to date that is about to leave the table, until nobody reads it any more.
+    ///
+    /// # Errors
+    /// When the server goes down.
+    pub async fn keep(&self, storage: Arc<Storage>) -> Result<(), Error> {
+        self.ask(|done| Adoption::Keep(storage, done)).await
+    }
+
+    async fn ask(&self, what: impl FnOnce(oneshot::Sender<Result<(), Error>>) -> Adoption) -> Result<(), Error> {
         let gone = || Error::Unavailable {
             message: "the caches are not kept any more".to_owned(),
             source: None,
         };
         let (done, answer) = oneshot::channel();
-        self.0.send(Adoption { storage, done }).await.map_err(|_| gone())?;
+        self.0.send(what(done)).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -74,6 +89,7 @@ impl Feed {
             from: Revision::ZERO,
             adoptions,
             adopted: Vec::new(),
+            leaving: Vec::new(),
         };
         feed.list().await?;
         Ok((feed, Adopt(adopt)))
@@ -128,8 +144,9 @@ impl Feed {
             let objects = found.remove(storage.prefix.as_str()).unwrap_or_default();
             storage.cache.reset(objects, revision.0);
         }
-        for storage in self.adopted.clone() {
-            fill_one(&*self.cacher.store, &storage).await?;
+        self.leaving.retain(|storage| Arc::strong_count(storage) > 1);
+        for storage in self.adopted.iter().chain(&self.leaving) {
+            fill_one(&*self.cacher.store, storage).await?;
         }
         self.from = revision;
         self.cacher.reached.send_replace(revision.0);
@@ -163,24 +180,37 @@ impl Feed {
     /// Between two batches: what the storage is filled with may be newer than the last batch, and the changes up to there
     /// are left out when they come.
     async fn adopt(&mut self, adoption: Adoption) {
-        let filled = fill_one(&*self.cacher.store, &adoption.storage).await;
+        let (storage, done) = match adoption {
+            Adoption::Fill(storage, done) => (storage, done),
+            Adoption::Keep(storage, done) => {
+                self.leaving.retain(|other| Arc::strong_count(other) > 1);
+                self.leaving.push(storage);
+                drop(done.send(Ok(())));
+                return;
+            }
+        };
+        let filled = fill_one(&*self.cacher.store, &storage).await;
         if filled.is_ok() {
-            self.adopted.retain(|other| other.prefix != adoption.storage.prefix);
-            self.adopted.push(adoption.storage);
+            self.adopted.retain(|other| other.prefix != storage.prefix);
+            self.adopted.push(storage);
         }
         // Who asked may have gone; then nobody takes it up, and the next of the same place takes its place.
-        drop(adoption.done.send(filled));
+        drop(done.send(filled));
     }
 
     fn apply(&mut self, batch: &WatchBatch) {
         let table = self.registry.table();
         self.adopted
             .retain(|storage| !table.storages().any(|other| Arc::ptr_eq(other, storage)));
+        self.leaving.retain(|storage| Arc::strong_count(storage) > 1);
         // Mostly a batch is one event. Several are grouped by storage, so that each is locked and woken once.
         let mut located: Vec<(&Arc<Storage>, &str, &Event)> = Vec::with_capacity(batch.events.len());
         for event in &batch.events {
             located.extend(table.locate(&event.kv.key).map(|(storage, key)| (storage, key, event)));
-            located.extend(adopted_at(&self.adopted, event));
+            located.extend(beside(&self.adopted, event));
+            // Until the table is replaced it is in both places: the table's counts.
+            let left = beside(&self.leaving, event);
+            located.extend(left.filter(|(storage, ..)| !table.storages().any(|other| Arc::ptr_eq(other, storage))));
         }
         located.sort_by_key(|(storage, ..)| Arc::as_ptr(storage));
         for group in located.chunk_by(|a, b| Arc::ptr_eq(a.0, b.0)) {
@@ -196,12 +226,13 @@ impl Feed {
     }
 }
 
-fn adopted_at<'a>(
-    adopted: &'a [Arc<Storage>],
+/// The storages beside the table that hold what an event is about.
+fn beside<'a>(
+    storages: &'a [Arc<Storage>],
     event: &'a Event,
 ) -> impl Iterator<Item = (&'a Arc<Storage>, &'a str, &'a Event)> {
     let key = std::str::from_utf8(&event.kv.key).unwrap_or("");
-    adopted.iter().filter_map(move |storage| {
+    storages.iter().filter_map(move |storage| {
         key.strip_prefix(storage.prefix.as_str())
             .map(|rest| (storage, rest, event))
     })

@@ -84,6 +84,16 @@ struct State {
     applied: u64,
     /// What it was last filled with holds everything up to here.
     filled: u64,
+    watching: Watching,
+}
+
+/// Whether the cache may be watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Watching {
+    #[default]
+    Open,
+    /// Another storage has taken its place: watchers have to start there.
+    Ended,
 }
 
 /// A watcher's place.
@@ -132,9 +142,14 @@ impl StorageCache {
         self.changed.send_replace(next);
     }
 
-    /// Forgets everything and ends every watch: another storage has taken this one's place, or its kind is gone.
+    /// Ends every watch, now and later: another storage has taken this one's place, or its kind is gone. Requests that
+    /// have found it already may go on reading.
     pub fn retire(&self) {
-        self.reset(BTreeMap::new(), u64::MAX);
+        let mut state = self.write();
+        state.watching = Watching::Ended;
+        let next = state.first + state.ring.len() as u64;
+        drop(state);
+        self.changed.send_replace(next);
     }
 
     /// The revision of its last change.
@@ -185,7 +200,7 @@ impl StorageCache {
     pub fn watch_from(&self, revision: u64) -> Result<Cursor, TooOld> {
         let changed = self.changed.subscribe();
         let state = self.read();
-        if revision < state.floor {
+        if revision < state.floor || state.watching == Watching::Ended {
             return Err(TooOld { oldest: state.floor });
         }
         let skip = state.ring.partition_point(|change| change.revision <= revision);
@@ -211,7 +226,8 @@ impl StorageCache {
     pub fn poll(&self, cursor: &mut Cursor) -> Result<Batch, TooOld> {
         cursor.changed.mark_unchanged();
         let state = self.read();
-        let Some(skip) = cursor.next.checked_sub(state.first) else {
+        let skip = cursor.next.checked_sub(state.first);
+        let Some(skip) = skip.filter(|_| state.watching == Watching::Open) else {
             return Err(TooOld { oldest: state.floor });
         };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);

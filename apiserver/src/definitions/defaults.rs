@@ -26,7 +26,7 @@ fn below(schema: Written<'_>, path: &Path, rules: &dyn CheckRule, mistakes: &mut
                 }
                 let mut found = parsed.fit_at(default, &at);
                 if found.is_empty() {
-                    found = rules.default_fits(schema.0, default, &at);
+                    found = rules.default_fits(&parsed, default, &at);
                 }
                 mistakes.0.extend(found);
             }

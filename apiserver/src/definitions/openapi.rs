@@ -1,21 +1,17 @@
 //! What a schema may say, structure aside: keywords, extensions, lists of type set and map, and rules.
 //! Upstream's `ValidateCustomResourceDefinitionOpenAPISchema`.
 
-use std::collections::HashSet;
-
 use breakbulk_schemas::field::{FieldError, Path};
 use serde_json::Value;
 
 use super::check::{Mistakes, Written, child, key};
 use super::path::{Brackets, follow};
-use super::rules::{Budget, CheckRule, Costs, RuleSite, tell};
+use super::rules::{Budget, CheckRule, Compiled, Costs, RuleSite, tell};
 use crate::schema::Rule;
 
 /// A walk over a schema.
 pub(super) struct Walk<'a> {
     pub(super) rules: &'a dyn CheckRule,
-    /// Rules that were there before an update.
-    pub(super) known: &'a HashSet<String>,
     pub(super) budget: Budget,
     pub(super) costs: Costs,
     pub(super) schema: Mistakes,
@@ -211,20 +207,22 @@ impl Walk<'_> {
         if self.schema.0.len() > before {
             return;
         }
-        for (index, rule) in rules.iter().enumerate() {
-            let site = RuleSite {
-                rule,
-                schema: schema.0,
-                is_resource: place.is_root || schema.flag("x-kubernetes-embedded-resource"),
-                cardinality,
-                is_known: self.known.contains(&rule.rule),
-            };
-            self.compile(&site, &all.index(index), place);
+        if rules.is_empty() {
+            return;
+        }
+        let site = RuleSite {
+            rules: &rules,
+            schema: schema.0,
+            is_resource: place.is_root || schema.flag("x-kubernetes-embedded-resource"),
+            cardinality,
+        };
+        for (index, compiled) in self.rules.compile(&site).into_iter().enumerate() {
+            self.compiled((&rules[index], cardinality), compiled, &all.index(index), place);
         }
     }
 
-    fn compile(&mut self, site: &RuleSite<'_>, path: &Path, place: &Place) {
-        let compiled = self.rules.compile(site);
+    fn compiled(&mut self, site: (&Rule, Option<u64>), compiled: Compiled, path: &Path, place: &Place) {
+        let rule = site.0;
         let uses_old_self = compiled.uses_old_self;
         self.language
             .extend(tell(site, compiled, path, self.budget, &mut self.costs));
@@ -233,9 +231,9 @@ impl Walk<'_> {
             if let Some(within) = &place.uncorrelatable {
                 let detail =
                     format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {within}");
-                mistakes.invalid(path.child("rule"), site.rule.rule.as_str(), detail);
+                mistakes.invalid(path.child("rule"), rule.rule.as_str(), detail);
             }
-        } else if let Some(set) = site.rule.optional_old_self {
+        } else if let Some(set) = rule.optional_old_self {
             mistakes.invalid(
                 path.child("optionalOldSelf"),
                 set,

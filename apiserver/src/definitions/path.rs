@@ -1,6 +1,8 @@
 //! Paths into objects as rules' `fieldPath` and selectable fields write them: `.spec.foo`, `.spec['a.b']`. They are
 //! followed through the schema, so that they lead somewhere.
 
+use serde_json::Value;
+
 use super::check::Written;
 
 /// Whether names in brackets are taken.
@@ -15,6 +17,8 @@ pub(super) enum Brackets {
 pub(super) struct Found<'a> {
     pub(super) steps: Vec<String>,
     pub(super) schema: Written<'a>,
+    /// As it stands in messages: keys of maps in brackets.
+    written: String,
 }
 
 const NOWHERE: &str = "does not refer to a valid field";
@@ -25,6 +29,7 @@ pub(super) fn follow<'a>(path: &str, schema: Written<'a>, brackets: Brackets) ->
     let mut found = Found {
         steps: Vec::new(),
         schema,
+        written: String::new(),
     };
     let mut rest = path;
     while let Some(token) = next(&mut rest) {
@@ -50,13 +55,25 @@ pub(super) fn follow<'a>(path: &str, schema: Written<'a>, brackets: Brackets) ->
     Ok(found)
 }
 
+/// A rule's `fieldPath` as it stands behind the path of the value; none if there is none.
+pub(crate) fn field_below(path: &str, schema: &Value) -> Option<String> {
+    let found = follow(path, Written(schema), Brackets::Taken).ok()?;
+    (!found.written.is_empty()).then_some(found.written)
+}
+
 fn step(found: &mut Found<'_>, name: &str) -> Result<(), String> {
-    found.schema = if found.schema.has("properties") {
+    let is_field = found.schema.has("properties");
+    found.schema = if is_field {
         found.schema.property(name)
     } else {
         found.schema.schema("additionalProperties")
     }
     .ok_or(NOWHERE)?;
+    found.written += &match is_field {
+        true if found.written.is_empty() => name.to_owned(),
+        true => format!(".{name}"),
+        false => format!("[{name}]"),
+    };
     found.steps.push(name.to_owned());
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! The seam to the language of rules: a definition's checks hand each rule to a [`CheckRule`], and turn what it says
 //! into upstream's texts. What a rule may cost, statically: one rule, and all of a version's.
 
+use breakbulk_cel::excess;
 use breakbulk_schemas::field::{FieldError, Path};
 use serde_json::Value;
 
 use super::check::Mistakes;
-use crate::schema::Rule;
+use crate::schema::{Rule, Schema};
 
 /// The most that one rule may be estimated to cost.
 const RULE_COST: u64 = 10_000_000;
@@ -16,30 +17,28 @@ const NAMED: usize = 4;
 
 /// Compiles rules.
 pub trait CheckRule {
-    /// Compiles a rule against its schema and estimates what it costs.
-    fn compile(&self, site: &RuleSite<'_>) -> Compiled;
+    /// Compiles the rules of a schema, each against it, and estimates what they cost: one answer for each, in their order.
+    fn compile(&self, site: &RuleSite<'_>) -> Vec<Compiled>;
 
     /// The mistakes that a default makes against the rules in its schema: once as what an update leaves alone, once as
     /// new.
-    fn default_fits(&self, schema: &Value, default: &Value, at: &Path) -> Vec<FieldError> {
+    fn default_fits(&self, schema: &Schema, default: &Value, at: &Path) -> Vec<FieldError> {
         _ = (schema, default, at);
         Vec::new()
     }
 }
 
-/// Where a rule stands.
+/// Where rules stand.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleSite<'a> {
-    /// The rule.
-    pub rule: &'a Rule,
+    /// The rules.
+    pub rules: &'a [Rule],
     /// The schema of `self`, as written.
     pub schema: &'a Value,
     /// Whether that is the schema of an object, whose `self` has the head of an object.
     pub is_resource: bool,
-    /// How many values there may be that the rule is evaluated for; none if nothing bounds it.
+    /// How many values there may be that a rule is evaluated for; none if nothing bounds it.
     pub cardinality: Option<u64>,
-    /// Whether the rule was there before an update: what was accepted once stays so.
-    pub is_known: bool,
 }
 
 /// What became of a rule.
@@ -72,11 +71,12 @@ pub enum RuleProblem {
 pub struct Unchecked;
 
 impl CheckRule for Unchecked {
-    fn compile(&self, site: &RuleSite<'_>) -> Compiled {
-        Compiled {
-            uses_old_self: site.rule.rule.contains("oldSelf"),
+    fn compile(&self, site: &RuleSite<'_>) -> Vec<Compiled> {
+        let taken = |rule: &Rule| Compiled {
+            uses_old_self: rule.rule.contains("oldSelf"),
             ..Compiled::default()
-        }
+        };
+        site.rules.iter().map(taken).collect()
     }
 }
 
@@ -107,7 +107,9 @@ impl Costs {
             mistakes.forbidden(path, detail);
         }
         let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
-        mistakes.forbidden(schema, over_budget(what, self.total, SCHEMA_COST));
+        if let Some(detail) = excess(what, self.total, SCHEMA_COST) {
+            mistakes.forbidden(schema, detail);
+        }
     }
 }
 
@@ -120,7 +122,7 @@ pub(super) enum Budget {
 
 /// Tells what became of a rule at `path`, which ends in `x-kubernetes-validations[n]`.
 pub(super) fn tell(
-    site: &RuleSite<'_>,
+    (rule, cardinality): (&Rule, Option<u64>),
     compiled: Compiled,
     path: &Path,
     budget: Budget,
@@ -130,13 +132,15 @@ pub(super) fn tell(
     let (at, message_at) = (path.child("rule"), path.child("messageExpression"));
     let as_json = || {
         serde_json::json!({
-            "rule": site.rule.rule, "message": site.rule.message, "messageExpression": site.rule.message_expression,
+            "rule": rule.rule, "message": rule.message, "messageExpression": rule.message_expression,
         })
     };
-    let times = site.cardinality.unwrap_or(compiled.most_evaluations);
+    let times = cardinality.unwrap_or(compiled.most_evaluations);
     let cost = compiled.cost.saturating_mul(times);
-    if budget == Budget::Held && cost > RULE_COST {
-        mistakes.forbidden(at.clone(), over_budget("estimated rule cost", cost, RULE_COST));
+    if budget == Budget::Held
+        && let Some(detail) = excess("estimated rule cost", cost, RULE_COST)
+    {
+        mistakes.forbidden(at.clone(), detail);
     }
     costs.observe(at.clone(), cost);
     match compiled.rule {
@@ -146,30 +150,15 @@ pub(super) fn tell(
     }
     match compiled.message_expression {
         Some(detail) => mistakes.invalid(message_at, as_json(), detail),
-        None if site.rule.message_expression.is_empty() => {}
+        None if rule.message_expression.is_empty() => {}
         None => {
-            if budget == Budget::Held && compiled.message_cost > RULE_COST {
-                let detail = over_budget("estimated messageExpression cost", compiled.message_cost, RULE_COST);
+            if budget == Budget::Held
+                && let Some(detail) = excess("estimated messageExpression cost", compiled.message_cost, RULE_COST)
+            {
                 mistakes.forbidden(message_at.clone(), detail);
             }
             costs.observe(message_at, compiled.message_cost);
         }
     }
     mistakes.0
-}
-
-fn over_budget(what: &str, cost: u64, limit: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "told to one digit")]
-    let factor = cost as f64 / limit as f64;
-    let factor = if factor > 100.0 {
-        "more than 100x".to_owned()
-    } else if factor < 1.5 {
-        format!("{factor:.6}x")
-    } else {
-        format!("{factor:.1}x")
-    };
-    format!(
-        "{what} exceeds budget by factor of {factor} (try simplifying the rule, or adding maxItems, maxProperties, and \
-         maxLength where arrays, maps, and strings are declared)"
-    )
 }

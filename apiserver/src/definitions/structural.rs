@@ -211,7 +211,7 @@ fn conditions(schema: Written<'_>, exempt: Exempt, level: Level, path: &Path, mi
     if !pattern.is_empty()
         && let Err(problem) = check_pattern(pattern)
     {
-        let detail = format!("must be a valid regular expression, but isn't: error parsing regexp: {problem}");
+        let detail = format!("must be a valid regular expression, but isn't: {problem}");
         mistakes.invalid(child(path, "pattern"), pattern, detail);
     }
 }

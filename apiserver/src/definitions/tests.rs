@@ -240,7 +240,7 @@ fn schemas_that_are_not_structural_are_told_so() {
         (
             json!({"type": "string", "pattern": "[a"}),
             format!(
-                r#"{at}.pattern: Invalid value: "[a": must be a valid regular expression, but isn't: error parsing regexp: unclosed character class"#
+                r#"{at}.pattern: Invalid value: "[a": must be a valid regular expression, but isn't: error parsing regexp: missing closing ]: `[a`"#
             ),
         ),
         (
@@ -441,12 +441,14 @@ fn rules_have_a_shape() {
 struct Dear(u64);
 
 impl CheckRule for Dear {
-    fn compile(&self, site: &RuleSite<'_>) -> Compiled {
+    fn compile(&self, site: &RuleSite<'_>) -> Vec<Compiled> {
         assert_eq!(site.cardinality, Some(10));
-        Compiled {
-            cost: self.0,
+        let cost = self.0;
+        let dear = |_| Compiled {
+            cost,
             ..Compiled::default()
-        }
+        };
+        site.rules.iter().map(dear).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a definition can be taken: everything wrong with it, in upstream's order.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
@@ -41,7 +41,6 @@ pub fn validate(
             .iter()
             .map(|version| written(version).map(Arc::new))
             .collect(),
-        known: known_rules(old),
         shared: Shared::of(&new.spec.versions),
         mistakes,
     };
@@ -63,26 +62,12 @@ fn written(version: &CustomResourceDefinitionVersion) -> Option<Value> {
     serde_json::to_value(schema).ok()
 }
 
-/// The rules of a definition as it was: what was taken once is not held to a newer measure.
-fn known_rules(old: Option<&CustomResourceDefinition>) -> HashSet<String> {
-    let mut known = HashSet::new();
-    for schema in old.into_iter().flat_map(|old| &old.spec.versions).filter_map(written) {
-        Written(&schema).all(&mut |schema| {
-            for rule in schema.schemas("x-kubernetes-validations") {
-                known.insert(rule.text("rule").to_owned());
-            }
-        });
-    }
-    known
-}
-
 struct Check<'a> {
     new: &'a CustomResourceDefinition,
     old: Option<&'a CustomResourceDefinition>,
     rules: &'a dyn CheckRule,
     /// The schemas of the versions, in their order.
     schemas: Vec<Option<Arc<Value>>>,
-    known: HashSet<String>,
     shared: Shared,
     mistakes: Mistakes,
 }
@@ -296,7 +281,6 @@ impl<'a> Check<'a> {
         let unchanged = before.and_then(written).is_some_and(|before| before == *schema.0);
         let mut walk = Walk {
             rules: self.rules,
-            known: &self.known,
             budget: if unchanged { Budget::Waived } else { Budget::Held },
             costs: Costs::default(),
             schema: Mistakes::default(),

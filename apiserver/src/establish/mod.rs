@@ -237,12 +237,20 @@ impl Establish {
                 source,
             })?;
         }
-        let before = self.served.insert(name, served);
+        let before = self.served.get(&name).map(|before| before.rows.storage.clone());
+        let replaced = before.filter(|before| !Arc::ptr_eq(before, &storage));
+        if let Some(replaced) = &replaced {
+            // Requests that have found it go on reading it, and must not miss what comes meanwhile.
+            let kept = adopt.keep(replaced.clone()).await;
+            kept.map_err(|source| RoundError::Fill {
+                name: name.clone(),
+                source,
+            })?;
+        }
+        self.served.insert(name, served);
         self.publish();
-        if let Some(before) = before
-            && !Arc::ptr_eq(&before.rows.storage, &storage)
-        {
-            before.rows.storage.cache.retire();
+        if let Some(replaced) = replaced {
+            replaced.cache.retire();
         }
         Ok(())
     }
@@ -352,9 +360,11 @@ impl Establish {
 
     /// Deletes what there is; says how many objects were there.
     async fn delete_objects(&self, name: &str) -> Result<usize, ApiError> {
-        let Some(resource) = self.served.get(name).and_then(|served| served.rows.resources.first()) else {
+        let Some(resource) = self.served.get(name).map(|served| &served.rows.stored) else {
             return Ok(0);
         };
+        // What other servers have let in until they heard of the deletion is to be seen.
+        self.objects.cacher.catch_up().await?;
         let entries = resource.storage.cache.list("", None, 0).entries;
         let options = DeleteOptions::plain(WriteOptions::server());
         for entry in &entries {
@@ -398,6 +408,7 @@ fn split(table: &Table) -> (BTreeMap<String, Served>, Vec<Arc<Resource>>) {
             .or_insert_with(|| Served {
                 rows: Rows {
                     resources: Vec::new(),
+                    stored: resource.clone(),
                     storage: resource.storage.clone(),
                 },
                 from: None,

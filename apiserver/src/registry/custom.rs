@@ -38,6 +38,8 @@ pub enum DefinitionError {
 pub struct Rows {
     /// One row for each version that is served.
     pub resources: Vec<Arc<Resource>>,
+    /// The row of the version that objects are stored in, be it served or not: the server itself reaches them by it.
+    pub stored: Arc<Resource>,
     /// Where they are kept. Its cache is empty unless it was there before.
     pub storage: Arc<Storage>,
 }
@@ -90,6 +92,7 @@ pub fn rows(
         })
     };
     Ok(Rows {
+        stored: row(stored),
         resources: served
             .versions
             .iter()
@@ -162,11 +165,11 @@ fn resource(served: &Served, version: &Version, labels: &[String], storage: Arc<
         verbs: super::core::ALL_VERBS,
         selectable: selectable.collect(),
         names: NameRule::Subdomain,
-        body: Body::Schema(Arc::new(Definition {
-            raw: version.raw.clone(),
-            schema: version.schema.clone(),
-            deprecation: version.deprecation.clone(),
-        })),
+        body: Body::Schema(Arc::new(Definition::new(
+            version.raw.clone(),
+            version.schema.clone(),
+            version.deprecation.clone(),
+        ))),
         rules: Rules {
             validate: native.map_or(|_, _| Vec::new(), |row| row.validate),
             prepare: |_, _| {},

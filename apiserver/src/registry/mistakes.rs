@@ -1,21 +1,29 @@
 //! Every mistake of an object in one answer, although a kind's own rules expect an object that has passed its schema:
 //! what the schema refuses is taken out of a copy, and the rules are asked about the rest.
 
-use breakbulk_schemas::field::FieldError;
+mod scale;
+mod take_out;
+
+use breakbulk_cel::Budget;
+use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
 use serde_json::Value;
 
+use self::take_out::take_out;
 use super::Resource;
+use crate::rules::{Scope, Verdict};
 
-/// The schema's mistakes, and those that the kind's own rules find in what the schema has nothing against.
-pub(super) fn all(resource: &Resource, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = match (resource.schema(), old) {
-        (None, _) => Vec::new(),
-        (Some(schema), None) => schema.validate(value),
-        // What was wrong before and is not touched stays as it is.
-        (Some(schema), Some(old)) => schema.validate_update(value, old),
-    };
+/// What upstream says when rules were not asked because the object may not be what they expect.
+const NOT_CHECKED: &str = "some validation rules were not checked because the object was invalid; correct the existing \
+                           errors to complete validation";
+
+/// The schema's mistakes, those that its rules find, and those that the kind's own rules find in what the schema has
+/// nothing against. What is wrong but was so before is a warning.
+pub(super) fn all(resource: &Resource, value: &Value, old: Option<&Value>) -> Verdict {
+    let mut found = by_schema(resource, value, old);
+    let errors = &mut found.errors;
     if errors.is_empty() {
-        return (resource.rules.validate)(value, old);
+        *errors = (resource.rules.validate)(value, old);
+        return found;
     }
     let mut rest = value.clone();
     errors.iter().for_each(|error| take_out(&mut rest, error.path.as_str()));
@@ -25,7 +33,57 @@ pub(super) fn all(resource: &Resource, value: &Value, old: Option<&Value>) -> Ve
         more.into_iter()
             .filter(|error| !told.iter().any(|path| related(path, error.path.as_str()))),
     );
-    errors
+    found
+}
+
+fn by_schema(resource: &Resource, value: &Value, old: Option<&Value>) -> Verdict {
+    let Some(definition) = resource.definition() else {
+        return Verdict::default();
+    };
+    let mut errors = match old {
+        None => definition.schema.validate(value),
+        // What was wrong before and is not touched stays as it is.
+        Some(old) => definition.schema.validate_update(value, old),
+    };
+    errors.extend(scale::mistakes(resource, value, old));
+    let Some(programs) = definition.programs() else {
+        return Verdict {
+            errors,
+            ..Verdict::default()
+        };
+    };
+    if errors.iter().any(is_in_the_way) {
+        errors.push(FieldError::with_value(
+            Path::root("<nil>"),
+            ErrorKind::Invalid,
+            "null",
+            NOT_CHECKED,
+        ));
+        return Verdict {
+            errors,
+            ..Verdict::default()
+        };
+    }
+    let mut budget = Budget::for_object();
+    let scope = Scope {
+        base: None,
+        budget: &mut budget,
+    };
+    let mut verdict = programs.judge(&definition.schema, value, old, scope);
+    verdict.errors.splice(..0, errors);
+    verdict
+}
+
+/// Whether rules cannot be asked about an object with this mistake: they expect types, sizes and required fields.
+fn is_in_the_way(error: &FieldError) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::NotSupported
+            | ErrorKind::Required
+            | ErrorKind::TooLong
+            | ErrorKind::TooMany
+            | ErrorKind::TypeInvalid
+    )
 }
 
 /// Whether one path lies on the way to the other: then the second mistake follows from the first.
@@ -35,50 +93,6 @@ fn related(one: &str, other: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
     below(one, other) || below(other, one)
-}
-
-/// Removes what stands at a path; of a list the whole, so that no other element changes its place.
-fn take_out(value: &mut Value, path: &str) {
-    let mut names = segments(path);
-    let Some(last) = names.pop() else { return };
-    let mut place = value;
-    for name in names {
-        let next = match place {
-            Value::Object(map) => map.get_mut(name),
-            Value::Array(list) => name.parse::<usize>().ok().and_then(|index| list.get_mut(index)),
-            _ => None,
-        };
-        match next {
-            Some(next) => place = next,
-            None => return,
-        }
-    }
-    match place {
-        Value::Object(map) => _ = map.remove(last),
-        Value::Array(list) => list.clear(),
-        _ => {}
-    }
-}
-
-/// `spec.jobs[a.b].needs[1]` as `spec`, `jobs`, `a.b`, `needs`, `1`.
-fn segments(path: &str) -> Vec<&str> {
-    let mut names = Vec::new();
-    let mut rest = path;
-    while !rest.is_empty() {
-        if let Some((name, behind)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-            names.push(name);
-            rest = behind;
-            continue;
-        }
-        rest = rest.strip_prefix('.').unwrap_or(rest);
-        let end = rest.find(['.', '[']).unwrap_or(rest.len());
-        if end == 0 {
-            break;
-        }
-        names.push(&rest[..end]);
-        rest = &rest[end..];
-    }
-    names
 }
 
 #[cfg(test)]
@@ -96,7 +110,11 @@ mod tests {
             "a": {"run": "x", "needs": ["zzz"], "timeout": "soon"},
             "b": {"run": "x", "if": "1 +", "needs": [7]},
         }}});
-        let errors: Vec<String> = all(&pipelines, &object, None).iter().map(ToString::to_string).collect();
+        let errors: Vec<String> = all(&pipelines, &object, None)
+            .errors
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let count = |part: &str| errors.iter().filter(|error| error.starts_with(part)).count();
         for place in [
             "spec.jobs.a.timeout",
@@ -109,12 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_taken_apart_as_they_are_written() {
-        assert_eq!(
-            segments("spec.jobs[a.b].needs[1]"),
-            ["spec", "jobs", "a.b", "needs", "1"]
-        );
+    fn a_path_is_related_to_what_is_below_it() {
         assert!(related("spec.a", "spec.a[0].b") && !related("spec.a", "spec.ab"));
-        assert!(segments("..").is_empty() && segments("[").is_empty());
     }
 }

@@ -348,6 +348,7 @@ fn shape(
     match &resource.body {
         Body::Schema(definition) => {
             unknown.extend(definition.schema.prune(value));
+            definition.schema.heads(value).map_err(|error| bad(error.to_string()))?;
             definition.schema.default(value);
         }
         Body::Typed(through) => {
@@ -395,10 +396,13 @@ pub(crate) fn declared(resource: &Resource, given: &mut Submitted, mode: FieldVa
     }
 }
 
-/// Every mistake in an object that is about to be stored.
-fn check(resource: &Resource, value: &Value, old: Option<&Value>) -> ApiResult<()> {
+/// Every mistake in an object that is about to be stored; what it is only warned of goes to the remarks.
+fn check(resource: &Resource, value: &Value, old: Option<&Value>, remarks: &mut Remarks) -> ApiResult<()> {
     let mut errors: Vec<FieldError> = metadata::validate(value, old, resource);
-    errors.extend(mistakes::all(resource, value, old));
+    let found = mistakes::all(resource, value, old);
+    errors.extend(found.errors);
+    remarks.warnings.extend(found.warnings);
+    remarks.warnings.extend(metadata::warnings(value, old, resource));
     if errors.is_empty() {
         return Ok(());
     }

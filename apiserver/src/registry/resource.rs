@@ -2,7 +2,7 @@
 //! and those of Kubernetes itself differ in two places only: how a body is checked ([`Body`]) and what a few of them
 //! demand beyond it ([`Rules`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use breakbulk_schemas::field::FieldError;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::conversion::Conversion;
 use crate::cacher::StorageCache;
 use crate::managed::MergeRules;
+use crate::rules::Programs;
 use crate::schema::Schema;
 use crate::status::Target;
 use crate::table::Columns;
@@ -124,6 +125,26 @@ pub struct Definition {
     pub schema: Arc<Schema>,
     /// A warning for everybody who uses the version, when it is deprecated.
     pub deprecation: Option<String>,
+    /// Its rules, compiled when the first object is written.
+    programs: OnceLock<Programs>,
+}
+
+impl Definition {
+    /// Of a version.
+    pub fn new(raw: Arc<Value>, schema: Arc<Schema>, deprecation: Option<String>) -> Self {
+        Self {
+            raw,
+            schema,
+            deprecation,
+            programs: OnceLock::new(),
+        }
+    }
+
+    /// The compiled rules of the schema; none if it has no rules.
+    pub(crate) fn programs(&self) -> Option<&Programs> {
+        let compile = || Programs::of_object(&self.schema);
+        (self.schema.ruled_nodes() > 0).then(|| self.programs.get_or_init(compile))
+    }
 }
 
 /// What a kind demands beyond its schema.

@@ -13,7 +13,7 @@ use crate::definitions::text;
 use crate::registry::{NameRule, metadata};
 
 /// Brings the `metadata` of embedded resources into its type and names what falls out. What has the wrong type stays,
-/// for [`validate`] to refuse.
+/// for [`misread`] to refuse.
 pub(super) fn prune(node: &Node, value: &mut Value, trail: &Trail<'_>, unknown: &mut Vec<String>) {
     if !node.within.embedded {
         return;
@@ -54,6 +54,46 @@ fn typed(given: &Value) -> Result<ObjectMeta, String> {
         return Ok(ObjectMeta::default());
     }
     ObjectMeta::deserialize(given).map_err(|error| error.to_string())
+}
+
+/// The first head of an embedded resource that cannot be read at all: upstream's decoder refuses it, before anything else
+/// is looked at.
+pub(super) fn misread(node: &Node, value: &Value, trail: &Trail<'_>) -> Option<FieldError> {
+    if !node.within.embedded {
+        return None;
+    }
+    match value {
+        Value::Object(map) => {
+            let here = node.embedded.then(|| misread_head(map, trail)).flatten();
+            here.or_else(|| {
+                map.iter().find_map(|(name, inner)| {
+                    let (child, trail) = node.step(name, trail)?;
+                    misread(child, inner, &trail)
+                })
+            })
+        }
+        Value::Array(list) => {
+            let items = node.items.as_deref()?;
+            let mut all = list.iter().enumerate();
+            all.find_map(|(index, item)| misread(items, item, &Trail::Index(trail, index)))
+        }
+        _ => None,
+    }
+}
+
+fn misread_head(map: &Map<String, Value>, trail: &Trail<'_>) -> Option<FieldError> {
+    let invalid = |name: &str, value: &Value, detail: String| FieldError {
+        value: Some(shown(value)),
+        ..FieldError::new(Trail::Field(trail, name).path(), ErrorKind::Invalid, detail)
+    };
+    for name in ["apiVersion", "kind"] {
+        if let Some(value) = map.get(name).filter(|value| !value.is_string()) {
+            return Some(invalid(name, value, "must be a string".to_owned()));
+        }
+    }
+    let given = map.get("metadata")?;
+    let detail = typed(given).err()?;
+    Some(invalid("metadata", given, detail))
 }
 
 /// Every mistake in the heads of embedded resources.

@@ -49,6 +49,19 @@ pub struct RuledValue<'a> {
     pub old: Option<&'a Value>,
     /// Where it stands.
     pub trail: Trail<'a>,
+    /// The nearest value around it of which that can be told, with what that was.
+    around: Option<(&'a Value, &'a Value)>,
+}
+
+impl RuledValue<'_> {
+    /// Whether an update leaves it alone: it is what it was, or stands in something that is.
+    pub fn is_unchanged(&self) -> bool {
+        match (self.old, self.around) {
+            (Some(old), _) => self.value == old,
+            (None, Some((value, old))) => value == old,
+            (None, None) => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +142,12 @@ impl Schema {
     /// Goes past every value in `new` whose node has rules, parents first, with what it was in `old`: told by field, by
     /// map key, by the keys of a list of type map; not told of other lists' entries.
     pub fn visit_ruled(&self, new: &Value, old: Option<&Value>, visit: &mut dyn FnMut(RuledValue<'_>)) {
-        past(&self.root, new, old, &Trail::Root, visit);
+        let pair = Pair {
+            value: new,
+            old,
+            around: None,
+        };
+        past(&self.root, pair, &Trail::Root, visit);
     }
 }
 
@@ -147,24 +165,47 @@ fn collect<'a>(node: &'a Node, found: &mut Vec<Ruled<'a>>) {
     }
 }
 
-fn past(node: &Node, value: &Value, old: Option<&Value>, trail: &Trail<'_>, visit: &mut dyn FnMut(RuledValue<'_>)) {
-    if !node.within.rules || value.is_null() {
+/// A value, what it was, and the nearest value around it of which that is known.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    value: &'a Value,
+    old: Option<&'a Value>,
+    around: Option<(&'a Value, &'a Value)>,
+}
+
+impl<'a> Pair<'a> {
+    /// Something inside of it.
+    fn inside(self, value: &'a Value, old: Option<&'a Value>) -> Self {
+        let here = self.old.map(|old| (self.value, old));
+        Self {
+            value,
+            old,
+            around: here.or(self.around),
+        }
+    }
+}
+
+fn past(node: &Node, pair: Pair<'_>, trail: &Trail<'_>, visit: &mut dyn FnMut(RuledValue<'_>)) {
+    if !node.within.rules || pair.value.is_null() {
         return;
     }
-    let old = old.filter(|old| !old.is_null());
+    let old = pair.old.filter(|old| !old.is_null());
+    let pair = Pair { old, ..pair };
     if let Some(rules) = &node.rules {
         visit(RuledValue {
             node: rules.seen(),
-            value,
+            value: pair.value,
             old,
             trail: *trail,
+            around: pair.around,
         });
     }
-    match value {
+    match pair.value {
         Value::Object(map) => {
             for (name, inner) in map {
                 if let Some((child, trail)) = node.step(name, trail) {
-                    past(child, inner, old.and_then(|old| old.get(name)), &trail, visit);
+                    let inner = pair.inside(inner, old.and_then(|old| old.get(name)));
+                    past(child, inner, &trail, visit);
                 }
             }
         }
@@ -172,13 +213,8 @@ fn past(node: &Node, value: &Value, old: Option<&Value>, trail: &Trail<'_>, visi
             let Some(items) = &node.items else { return };
             let mut earlier = Earlier::of(&node.list, old.and_then(Value::as_array).map(Vec::as_slice));
             for (index, item) in list.iter().enumerate() {
-                past(
-                    items,
-                    item,
-                    earlier.counterpart(index, item),
-                    &Trail::Index(trail, index),
-                    visit,
-                );
+                let inner = pair.inside(item, earlier.counterpart(index, item));
+                past(items, inner, &Trail::Index(trail, index), visit);
             }
         }
         _ => {}

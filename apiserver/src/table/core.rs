@@ -108,7 +108,14 @@ const ROWS: &[(&str, &[Row])] = &[
             ("Age", Always, created),
         ],
     ),
+    (
+        "CustomResourceDefinition",
+        &[(CREATED_AT, Always, |crd, _| text(crd, "/metadata/creationTimestamp"))],
+    ),
 ];
+
+/// Upstream shows the time where a kind has no printer of its own.
+const CREATED_AT: &str = "Created At";
 
 /// The columns of a kind behind its name; none for a kind that has none of its own.
 pub(super) fn columns(kind: &str) -> Vec<Column> {
@@ -129,9 +136,18 @@ fn column(row: &Row) -> Column {
     let whole = matches!(name, "Data" | "Count" | "Secrets" | "Value");
     Column {
         name: name.to_owned(),
-        type_: if whole { "integer" } else { "string" }.to_owned(),
+        type_: match name {
+            _ if whole => "integer",
+            CREATED_AT => "date",
+            _ => "string",
+        }
+        .to_owned(),
         format: if name == "Name" { "name" } else { "" }.to_owned(),
-        description: if name == "Age" { AGE_DESCRIPTION } else { "" }.to_owned(),
+        description: match name {
+            "Age" | CREATED_AT => AGE_DESCRIPTION,
+            _ => "",
+        }
+        .to_owned(),
         priority: i32::from(shown == Wide),
         cell: Cell::Computed(cell),
     }

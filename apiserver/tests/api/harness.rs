@@ -67,6 +67,11 @@ impl TestServer {
         (self.url, self.shutdown, self.serving) = serve(&self.config).await;
     }
 
+    /// Where its objects are: another server may keep its own there.
+    pub(crate) fn store(&self) -> StoreConfig {
+        self.config.store.clone()
+    }
+
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.serving.await.unwrap();

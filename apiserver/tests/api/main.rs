@@ -5,6 +5,7 @@
 
 mod access;
 mod crud;
+mod definitions;
 mod deletion;
 mod events;
 mod explain;

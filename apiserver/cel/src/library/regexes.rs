@@ -104,22 +104,42 @@ fn part<'a>(text: &Text<'a>, range: std::ops::Range<usize>) -> Value<'a> {
     }
 }
 
-/// Compiles a pattern of RE2's syntax; the error says why it is none.
+/// Compiles a pattern of RE2's syntax; the error says why it is none, in Go's words.
 pub fn compile(pattern: &str) -> Result<Regex, String> {
-    let fail = |reason: String| Err(format!("error parsing regexp: {reason}: `{pattern}`"));
+    compile_within(pattern, MAX_COMPILED)
+}
+
+/// The same, with a bound on what it may take when compiled, in bytes.
+pub fn compile_within(pattern: &str, size: usize) -> Result<Regex, String> {
+    let fail = |reason: &str| Err(format!("error parsing regexp: {reason}: `{pattern}`"));
     let rewritten = match rewrite(pattern) {
         Ok(rewritten) => rewritten,
-        Err(reason) => return fail(reason),
+        Err(reason) => return fail(&reason),
     };
     let built = RegexBuilder::new(&rewritten)
-        .size_limit(MAX_COMPILED)
+        .size_limit(size)
         .dfa_size_limit(MAX_COMPILED)
         .nest_limit(MAX_NESTING)
         .build();
     match built {
         Ok(regex) => Ok(regex),
-        Err(regex::Error::CompiledTooBig(_)) => fail("expression too large".to_owned()),
-        Err(_) => fail("invalid or unsupported Perl syntax".to_owned()),
+        Err(regex::Error::CompiledTooBig(_)) => fail("expression too large"),
+        Err(error) => fail(go_words(&error)),
+    }
+}
+
+/// What Go says of a mistake that the engine found.
+fn go_words(error: &regex::Error) -> &'static str {
+    let text = error.to_string();
+    let found = |part: &str| text.contains(part);
+    match () {
+        () if found("unclosed character class") => "missing closing ]",
+        () if found("unclosed group") => "missing closing )",
+        () if found("unopened group") => "unexpected )",
+        () if found("repetition operator missing expression") => "missing argument to repetition operator",
+        () if found("invalid character class range") => "invalid character class range",
+        () if found("exceeded the maximum number of nested") => "expression nests too deeply",
+        () => "invalid or unsupported Perl syntax",
     }
 }
 
@@ -233,7 +253,12 @@ fn escape(after: &str, in_class: bool, out: &mut String) -> Result<usize, String
             out.push_str(&regex::escape(&after[1..end.unwrap_or(after.len())]));
             return Ok(end.map_or(after.len(), |end| end + 2));
         }
-        'C' | 'Z' | '<' | '>' => return Err(format!("invalid escape sequence: `\\{letter}`")),
+        // The engine takes these for the borders of words.
+        '<' | '>' => {
+            out.push(letter);
+            return Ok(1);
+        }
+        'C' | 'Z' => return Err(format!("invalid escape sequence: `\\{letter}`")),
         _ => {
             out.push('\\');
             out.push(letter);

@@ -85,8 +85,7 @@ impl Objects {
                 metadata.insert("generation".to_owned(), Value::from(1));
             }
         }
-        check(resource, &value, None)?;
-        remarks.warnings.extend(metadata::warnings(&value, None, resource));
+        check(resource, &value, None, remarks)?;
         let name = object::meta(&value, "name").to_owned();
         let subject = Subject { name: &name, ..subject };
         self.admitted(options, subject, Some(&value), remarks).await?;

@@ -144,8 +144,7 @@ impl Objects {
             metadata::next_generation(&mut new);
         }
         if !is_unchanged(&new, old) {
-            check(resource, &new, Some(old))?;
-            remarks.warnings.extend(metadata::warnings(&new, Some(old), resource));
+            check(resource, &new, Some(old), remarks)?;
             self.admitted(&options.write, subject, Some(&new), remarks).await?;
         }
         Ok(new)
