@@ -50,7 +50,8 @@ impl Catalog {
     /// # Errors
     /// A server that cannot be reached or whose discovery is broken.
     pub async fn refresh(&self, client: Client) -> Result<Arc<Vec<Resource>>, Box<kube::Error>> {
-        let found = Discovery::new(client).run().await.map_err(Box::new)?;
+        // All at once: asked group by group, one that goes away in between would spoil the whole.
+        let found = Discovery::new(client).run_aggregated().await.map_err(Box::new)?;
         let mut resources = Vec::new();
         for group in found.groups() {
             for (api, capabilities) in group.recommended_resources() {

@@ -34,6 +34,9 @@ const PROFILE: &str = "all";
 /// What a test prints when the machine lacks what it needs.
 const SKIPPED: &str = "SKIPPED: ";
 
+/// How the line begins in which a suite counts what passed of upstream's list.
+const SUITE: &str = "conformance on ";
+
 /// Gets the tools, builds the binaries, runs the tests.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let path = tools::path(&tools::provide()?)?;
@@ -86,6 +89,10 @@ fn with_nextest(args: &Args, path: &OsString) -> Result<Counts> {
             )));
         }
     };
+    // What a suite says of itself, whether it passed or not.
+    for line in text.lines().filter(|line| line.starts_with(SUITE)) {
+        println!("{line}");
+    }
     let counts = read_report(&text);
     // A failure that no test accounts for, such as a run that was interrupted, is still a failure.
     if counts.failed == 0 {

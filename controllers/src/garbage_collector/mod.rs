@@ -33,6 +33,8 @@ use crate::world::World;
 
 /// How often it is asked what the server serves, when nothing hints at a change.
 const REFRESH: Duration = Duration::from_secs(60);
+/// How soon it is asked again when it could not be told: without an answer nothing is collected.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long after a change of a definition, and again: it takes the server a moment to serve what it says.
 const SETTLE: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(600)];
 
@@ -128,14 +130,20 @@ impl Controller {
         let mut known: HashMap<(String, String), (ApiResource, AbortHandle)> = HashMap::new();
         let mut watches = JoinSet::new();
         loop {
-            match self.catalog.refresh(self.world.client.clone()).await {
-                Ok(resources) => self.follow(&resources, &mut known, &mut watches),
-                Err(error) => tracing::warn!(%error, "cannot ask what the server serves"),
-            }
+            let pause = match self.catalog.refresh(self.world.client.clone()).await {
+                Ok(resources) => {
+                    self.follow(&resources, &mut known, &mut watches);
+                    REFRESH
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot ask what the server serves");
+                    RETRY
+                }
+            };
             // Watches that were ended are not kept.
             while watches.try_join_next().is_some() {}
             tokio::select! {
-                () = tokio::time::sleep(REFRESH) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.definitions.notified() => {
                     for pause in SETTLE {
                         tokio::time::sleep(pause).await;
