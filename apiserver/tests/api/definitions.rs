@@ -617,6 +617,7 @@ async fn definitions_come_and_go_and_leave_nothing_behind() {
             .await
             .with(200);
         gone(client, &format!("{CRDS}/widgets.example.com")).await;
+        gone(client, WIDGETS).await;
     };
     round().await;
     let before = tasks();
@@ -694,6 +695,8 @@ async fn kubectl_works_with_kinds_that_users_bring() {
         kubectl
             .says(&["delete", "crd", "widgets.example.com"], "", "deleted")
             .await;
+        let client = &server.client().await;
+        gone(client, WIDGETS).await;
         kubectl.refuses(&["get", "widgets"], "", "the server").await;
     }
     server.stop().await;
