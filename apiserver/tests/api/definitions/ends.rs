@@ -1,6 +1,6 @@
 //! Definitions in a fleet, their end, and kubectl with the kinds that they bring.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CRDS, WIDGETS, ask, create, define, get, gone, redefine, spec, version, widget, widgets};
 use crate::harness::{On, TestServer};
