@@ -155,10 +155,12 @@ async fn requests(
         let open = known.open();
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(known);
-        async move {
+        // Boxed, so that it is given back when the answer begins: what hyper keeps for a stream until its end is as large
+        // as the larger of handler and body, and a handler takes kilobytes.
+        Box::pin(async move {
             let _open = open;
             Ok::<_, Infallible>(handle(app, identity, request.map(Body::new)).await)
-        }
+        })
     });
     let builder = protocols();
     let serving = builder.serve_connection(TokioIo::new(tls), service);

@@ -309,12 +309,13 @@ impl Target<'_> {
         }
         let page = list::list(self.app, self.resource, self.namespace(), &options).await?;
         let body = if shape == Shape::Plain && self.resource.conversion.is_none() {
-            shapes::plain_list(self.resource, &page.entries, &page.head)
+            shapes::plain_list(self.resource, page.entries, &page.head)
         } else {
             let items = self.resource.encoded_all(&page.entries).await?;
-            shapes::list(self.resource, &items, &page.head, shape, rows)?
+            Body::from(shapes::list(self.resource, &items, &page.head, shape, rows)?)
         };
-        let mut answer = respond::encoded(StatusCode::OK, body);
+        let mut answer = respond::encoded(StatusCode::OK, Bytes::new());
+        *answer.body_mut() = body;
         let deprecation = self.resource.definition().and_then(|d| d.deprecation.clone());
         respond::warn(&mut answer, deprecation.as_slice());
         Ok(answer)

@@ -1,0 +1,99 @@
+//! The body of a large list, made piece by piece while it is sent. What is in memory at a time is one piece and not the
+//! list: a buffer of its size would be fresh memory for every list, which costs more than the copying, and as much again
+//! as the objects.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::HttpBody;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use hyper::body::{Frame, SizeHint};
+
+use crate::cacher::Entry;
+use crate::registry::Storage;
+
+/// Bytes made at a time: so few that they are still in the processor's cache when they are encrypted.
+pub(super) const PIECE: usize = 128 << 10;
+/// What ends a list.
+const END: &[u8] = b"]}";
+
+/// A list that is still to be written.
+pub(super) struct Pieces {
+    head: String,
+    entries: Vec<Arc<Entry>>,
+    storage: Arc<Storage>,
+    /// The next to be written, counted from 0.
+    next: usize,
+    left: u64,
+}
+
+impl Pieces {
+    /// `head` ends where the first object begins.
+    pub(super) fn new(head: String, entries: Vec<Arc<Entry>>, storage: Arc<Storage>) -> Self {
+        let objects: usize = entries.iter().map(|entry| entry.exact_size(&storage)).sum();
+        let commas = entries.len().saturating_sub(1);
+        let left = (head.len() + objects + commas + END.len()) as u64;
+        Self {
+            head,
+            entries,
+            storage,
+            next: 0,
+            left,
+        }
+    }
+
+    /// Bytes that are not written yet.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// The rest in one piece.
+    pub(super) fn whole(mut self) -> Bytes {
+        self.write(usize::try_from(self.left).unwrap_or(usize::MAX))
+    }
+
+    /// The next piece: at least one object, and no second one that does not fit into so many bytes.
+    fn write(&mut self, room: usize) -> Bytes {
+        let mut out = BytesMut::with_capacity(room);
+        out.put_slice(self.head.as_bytes());
+        self.head = String::new();
+        let begun = out.len();
+        while let Some(entry) = self.entries.get(self.next) {
+            if out.len() > begun && out.len() + entry.size() + END.len() + 1 > room {
+                break;
+            }
+            if self.next > 0 {
+                out.put_u8(b',');
+            }
+            entry.put(&mut out, &self.storage);
+            self.next += 1;
+        }
+        if self.next == self.entries.len() {
+            out.put_slice(END);
+        }
+        self.left = self.left.saturating_sub(out.len() as u64);
+        out.freeze()
+    }
+}
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(Ok(Frame::data(self.write(PIECE)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
