@@ -31,7 +31,7 @@ pub mod ingest;
 pub mod joblog;
 pub mod json;
 pub mod kubeconfig;
-mod managed;
+pub mod managed;
 pub mod metrics;
 pub mod openapi;
 pub mod overload;

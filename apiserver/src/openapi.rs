@@ -31,10 +31,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-pub use builtin::{builtin_schema, definitions};
-pub use merge::merge_rules;
+pub use builtin::{builtin_name, builtin_schema, definitions, definitions_of};
+pub use merge::{merge_rules, takes_strategic};
 
 use crate::registry::{Resource, Table};
+use crate::reviews;
 use rows::Row;
 
 /// A document, ready to be sent.
@@ -98,10 +99,12 @@ struct Group {
 }
 
 impl Group {
-    fn new(resources: &[Arc<Resource>]) -> Self {
+    fn new(at: &str, resources: &[Arc<Resource>]) -> Self {
+        let asked = asked().filter(|(place, _)| place == at).map(|(_, row)| row);
+        let rows: Vec<Row> = rows_of(resources).into_iter().chain(asked).collect();
         Self {
             resources: Known::new(resources),
-            document: Document::json(&v3::document(&rows_of(resources))),
+            document: Document::json(&v3::document(&rows)),
             protobuf: Arc::default(),
         }
     }
@@ -195,7 +198,11 @@ impl OpenApi {
 
     fn make_v2(&self, snapshot: &Snapshot, table: &Table, form: Encoding) -> Document {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = || v2::document(&rows_of(table.resources()));
+        let value = || {
+            let asked = asked().map(|(_, row)| row);
+            let rows: Vec<Row> = rows_of(table.resources()).into_iter().chain(asked).collect();
+            v2::document(&rows)
+        };
         let json = || Document::json(&value());
         let protobuf = || {
             let value = value();
@@ -220,14 +227,15 @@ pub enum Encoding {
 impl Snapshot {
     /// The documents of a table; those of groups that have not changed are `known`'s.
     fn after(known: &Self, table: &Table) -> Self {
-        let mut by_place: BTreeMap<String, Vec<Arc<Resource>>> = BTreeMap::new();
+        let mut by_place: BTreeMap<String, Vec<Arc<Resource>>> =
+            asked().map(|(place, _)| (place, Vec::new())).collect();
         for resource in table.resources() {
             let place = place(&resource.group, &resource.version);
             by_place.entry(place).or_default().push(resource.clone());
         }
         let group = |(place, resources): (String, Vec<Arc<Resource>>)| {
             let same = known.groups.get(&place).filter(|group| group.resources.is(&resources));
-            let group = same.cloned().unwrap_or_else(|| Group::new(&resources));
+            let group = same.cloned().unwrap_or_else(|| Group::new(&place, &resources));
             (place, group)
         };
         let groups: BTreeMap<String, Group> = by_place.into_iter().map(group).collect();
@@ -271,6 +279,14 @@ fn index(groups: &BTreeMap<String, Group>) -> Value {
 
 fn rows_of(resources: &[Arc<Resource>]) -> Vec<Row> {
     resources.iter().map(|resource| Row::of(resource)).collect()
+}
+
+/// What is asked and not kept, with the place of its document. Subresources stand with their resources.
+fn asked() -> impl Iterator<Item = (String, Row)> {
+    // What is there for an old client alone (v1beta1) is told in discovery, and described with the version after it.
+    let described = |review: &&reviews::Review| review.subresource.is_none() && review.version == "v1";
+    let reviews = reviews::ALL.iter().filter(described);
+    reviews.map(|review| (place(review.group, review.version), Row::of_review(review)))
 }
 
 fn place(group: &str, version: &str) -> String {

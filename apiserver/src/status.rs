@@ -136,6 +136,11 @@ impl ApiError {
         )
     }
 
+    /// Whether a 404 is about an object, and not about a path that is not served.
+    pub fn is_about_a_missing_object(&self) -> bool {
+        self.0.code == 404 && !self.0.target.name.is_empty()
+    }
+
     /// 404 for an object.
     pub fn not_found(target: Target) -> Self {
         Self::new(
@@ -210,6 +215,14 @@ impl ApiError {
             target,
             "the object has been modified; please apply your changes to the latest version and try again",
         )
+    }
+
+    /// 409 when a configuration would change what others own.
+    pub fn apply_conflict(message: String, causes: impl Iterator<Item = (String, String)>) -> Self {
+        let error = Self::new(409, "Conflict", message);
+        causes.fold(error, |error, (message, field)| {
+            error.cause("FieldManagerConflict", message, &field)
+        })
     }
 
     /// 410 for a list or a watch from a revision that is gone.

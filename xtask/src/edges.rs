@@ -32,12 +32,14 @@ const TABLE: &[Row] = &[
     row("breakbulk-log-api", &[]),
     row("breakbulk-store", &[]),
     row("breakbulk-protobuf", &[]),
+    row("breakbulk-structured-merge", &[]),
+    row("breakbulk-cel", &[]),
     row("breakbulk-sandbox", &["breakbulk-log-record"]),
     // Layer 1.
     row("breakbulk-client", &["breakbulk-schemas"]),
     row("breakbulk-logs", &["breakbulk-log-api", "breakbulk-log-record"]),
     // Layer 2: processes. They meet on the wire only.
-    row("breakbulk-apiserver", &["breakbulk-schemas", "breakbulk-store", "breakbulk-logs", "breakbulk-log-api", "breakbulk-log-record", "breakbulk-protobuf"]),
+    row("breakbulk-apiserver", &["breakbulk-schemas", "breakbulk-store", "breakbulk-logs", "breakbulk-log-api", "breakbulk-log-record", "breakbulk-protobuf", "breakbulk-structured-merge", "breakbulk-cel"]),
     row("breakbulk-controllers", &["breakbulk-schemas", "breakbulk-client"]),
     row("breakbulk-node-agent", &["breakbulk-schemas", "breakbulk-client", "breakbulk-log-api", "breakbulk-log-record", "breakbulk-sandbox"]),
     // Layer 3: what composes or drives the processes.

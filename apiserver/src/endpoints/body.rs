@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use breakbulk_protobuf::DecodeError;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -70,6 +71,17 @@ pub(super) fn parse(bytes: &[u8], format: Format) -> ApiResult<Submitted> {
                 duplicates: Vec::new(),
             })
         }
+        Format::Protobuf => match breakbulk_protobuf::decode(bytes) {
+            Ok(decoded) => Ok(Submitted {
+                object: decoded.object,
+                duplicates: Vec::new(),
+            }),
+            Err(DecodeError::TooLarge { limit }) => Err(ApiError::too_large(limit)),
+            Err(error @ DecodeError::UnknownKind { .. }) => Err(ApiError::unsupported_media_type(error.to_string())),
+            Err(error) => Err(ApiError::bad_request(format!(
+                "the body of the request is not valid protobuf: {error}"
+            ))),
+        },
     }
 }
 

@@ -1,13 +1,14 @@
 //! What PUT and PATCH make of an object, and the same for its scale.
 
 use async_trait::async_trait;
+use breakbulk_structured_merge::Force;
 use serde_json::{Value, json};
 
 use super::negotiate::PatchFormat;
+use crate::managed;
 use crate::patch::{self, PatchError};
-use crate::registry::ScalePaths;
-use crate::registry::object;
-use crate::registry::objects::{Change, Edit, Submitted};
+use crate::registry::objects::{Edit, Part, Submitted};
+use crate::registry::{Resource, ScalePaths, object};
 use crate::status::{ApiError, ApiResult};
 
 /// PUT: the object is to be this.
@@ -15,8 +16,8 @@ pub(super) struct Replace(pub(super) Submitted);
 
 #[async_trait]
 impl Edit for Replace {
-    async fn apply(&self, _: Value) -> ApiResult<Change> {
-        Ok(Change::To(self.0.clone()))
+    async fn apply(&self, _: Value) -> ApiResult<Submitted> {
+        Ok(self.0.clone())
     }
 }
 
@@ -32,22 +33,57 @@ pub(super) struct Patch {
 
 #[async_trait]
 impl Edit for Patch {
-    async fn apply(&self, old: Value) -> ApiResult<Change> {
+    async fn apply(&self, old: Value) -> ApiResult<Submitted> {
         let mut new = old;
         let patch = &self.document.object;
         match (self.format, self.rules) {
             (PatchFormat::Json, _) => patch::json::apply(&mut new, patch),
             (PatchFormat::Strategic, Some(rules)) => patch::strategic::apply(&mut new, patch, rules),
-            (PatchFormat::Merge | PatchFormat::Strategic, _) => {
+            // A scale has no owners of its own: to apply one is to set its number.
+            (PatchFormat::Merge | PatchFormat::Strategic | PatchFormat::Apply, _) => {
                 patch::merge::apply(&mut new, patch);
                 Ok(())
             }
         }
         .map_err(refused)?;
-        Ok(Change::To(Submitted {
+        Ok(Submitted {
             object: new,
             duplicates: self.document.duplicates.clone(),
-        }))
+        })
+    }
+}
+
+/// Server-side apply: what a manager wants, merged into what is there.
+pub(super) struct Apply<'a> {
+    /// The kind.
+    pub(super) resource: &'a Resource,
+    /// Which part of it.
+    pub(super) part: &'a Part,
+    /// What is wanted.
+    pub(super) config: &'a Value,
+    /// By whom.
+    pub(super) manager: &'a str,
+    /// Whether fields of others are taken.
+    pub(super) force: Force,
+}
+
+impl Apply<'_> {
+    /// The object that follows.
+    pub(super) fn to(&self, live: Option<&Value>) -> ApiResult<Submitted> {
+        let object = managed::apply(self.resource, self.part, live, self.config, self.manager, self.force)?;
+        Ok(Submitted::plain(object))
+    }
+}
+
+#[async_trait]
+impl Edit for Apply<'_> {
+    async fn apply(&self, old: Value) -> ApiResult<Submitted> {
+        let version = object::meta(self.config, "resourceVersion");
+        if !version.is_empty() && version != object::meta(&old, "resourceVersion") {
+            let name = object::meta(&old, "name");
+            return Err(ApiError::modified(self.resource.target(name)));
+        }
+        self.to(Some(&old))
     }
 }
 
@@ -69,9 +105,8 @@ pub(super) struct ScaleEdit<E> {
 
 #[async_trait]
 impl<E: Edit> Edit for ScaleEdit<E> {
-    async fn apply(&self, old: Value) -> ApiResult<Change> {
-        let (Change::To(wanted) | Change::Applied(wanted)) = self.inner.apply(scale(&self.paths, &old)).await?;
-        let wanted = wanted.object;
+    async fn apply(&self, old: Value) -> ApiResult<Submitted> {
+        let wanted = self.inner.apply(scale(&self.paths, &old)).await?.object;
         for field in ["resourceVersion", "uid"] {
             let (given, is) = (object::meta(&wanted, field), object::meta(&old, field));
             if !given.is_empty() && given != is {
@@ -96,10 +131,7 @@ impl<E: Edit> Edit for ScaleEdit<E> {
         }
         let mut new = old;
         set(&mut new, &self.paths.spec_replicas, json!(replicas));
-        Ok(Change::To(Submitted {
-            object: new,
-            duplicates: Vec::new(),
-        }))
+        Ok(Submitted::plain(new))
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! What happens to every request, whatever it asks for, is in [`filters`].
 
+mod apply;
 mod body;
 mod edits;
 mod eviction;

@@ -8,7 +8,7 @@ use crate::discovery::Format as Aggregated;
 use crate::status::{ApiError, ApiResult};
 
 /// What answers are offered in, and what bodies are taken in.
-const OFFERED: &str = "application/json, application/yaml";
+const OFFERED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 /// What watches are offered in.
 const OFFERED_STREAMS: &str = "application/json;stream=watch";
 
@@ -32,6 +32,8 @@ pub(super) enum Format {
     Json,
     /// YAML.
     Yaml,
+    /// Kubernetes\' protobuf, of its own kinds.
+    Protobuf,
 }
 
 /// The format of a patch.
@@ -43,6 +45,8 @@ pub(super) enum PatchFormat {
     Merge,
     /// Kubernetes' own.
     Strategic,
+    /// Server-side apply.
+    Apply,
 }
 
 /// How an answer is written.
@@ -53,6 +57,8 @@ pub(super) enum Media {
     Json,
     /// YAML.
     Yaml,
+    /// Kubernetes' protobuf.
+    Protobuf,
 }
 
 /// What an Accept header comes to.
@@ -102,6 +108,7 @@ impl<'a> Clause<'a> {
         match (self.kind, self.subtype) {
             ("application", "json" | "*") | ("*", "*") => Some(Media::Json),
             ("application", "yaml") => Some(Media::Yaml),
+            ("application", "vnd.kubernetes.protobuf") => Some(Media::Protobuf),
             _ => None,
         }
     }
@@ -161,8 +168,13 @@ pub(super) fn accepted(headers: &HeaderMap) -> ApiResult<Accepted> {
     if is_plain(headers) {
         return Ok(PLAIN);
     }
-    let found = clauses(headers).iter().find_map(Clause::accepted);
-    found.ok_or_else(|| ApiError::not_acceptable(OFFERED))
+    // Every client that takes protobuf and JSON does well with JSON, which is what there is without any work.
+    let clauses = clauses(headers);
+    let accepted = || clauses.iter().filter_map(Clause::accepted);
+    let found = accepted().find(|accepted| accepted.media != Media::Protobuf);
+    found
+        .or_else(|| accepted().next())
+        .ok_or_else(|| ApiError::not_acceptable(OFFERED))
 }
 
 /// The shape an answer with objects takes.
@@ -236,25 +248,35 @@ pub(super) fn body_format(headers: &HeaderMap) -> ApiResult<Format> {
     match content_type(headers) {
         "" | "application/json" => Ok(Format::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Format::Yaml),
+        breakbulk_protobuf::MEDIA_TYPE => Ok(Format::Protobuf),
         _ => Err(unsupported(OFFERED)),
     }
 }
 
 /// The format of a patch.
-pub(super) fn patch_format(headers: &HeaderMap, strategic: bool) -> ApiResult<PatchFormat> {
-    match content_type(headers) {
-        "application/json-patch+json" => Ok(PatchFormat::Json),
-        "application/merge-patch+json" => Ok(PatchFormat::Merge),
-        "application/strategic-merge-patch+json" if strategic => Ok(PatchFormat::Strategic),
-        _ => {
-            let accepted = if strategic {
-                "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
-            } else {
-                "application/json-patch+json, application/merge-patch+json"
-            };
-            Err(unsupported(accepted))
-        }
+pub(super) fn patch_format(headers: &HeaderMap, strategic: Strategic) -> ApiResult<PatchFormat> {
+    match (content_type(headers), strategic) {
+        ("application/json-patch+json", _) => Ok(PatchFormat::Json),
+        ("application/merge-patch+json", _) => Ok(PatchFormat::Merge),
+        ("application/apply-patch+yaml", _) => Ok(PatchFormat::Apply),
+        ("application/strategic-merge-patch+json", Strategic::Taken) => Ok(PatchFormat::Strategic),
+        (_, Strategic::Taken) => Err(unsupported(
+            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+             application/apply-patch+yaml",
+        )),
+        (_, Strategic::Refused) => Err(unsupported(
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+        )),
     }
+}
+
+/// Whether a kind takes strategic merge patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strategic {
+    /// It does.
+    Taken,
+    /// It does not, as upstream's custom resources.
+    Refused,
 }
 
 fn unsupported(accepted: &str) -> ApiError {
@@ -332,7 +354,8 @@ mod tests {
             let refused = accepted(&headers(accept)).unwrap_err();
             assert_eq!(
                 refused.message(),
-                "only the following media types are accepted: application/json, application/yaml"
+                "only the following media types are accepted: application/json, application/yaml, \
+                 application/vnd.kubernetes.protobuf"
             );
         }
     }
@@ -353,7 +376,7 @@ mod tests {
             let _ = (accepted(&headers(&text)), discovery(&headers(&text)), stream(&headers(&text)));
             let mut typed = HeaderMap::new();
             typed.insert(CONTENT_TYPE, HeaderValue::from_str(&text).unwrap());
-            let _ = (body_format(&typed), patch_format(&typed, true));
+            let _ = (body_format(&typed), patch_format(&typed, Strategic::Taken));
         }
 
         #[test]

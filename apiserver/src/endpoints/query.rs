@@ -8,7 +8,7 @@ use super::path::percent_decode;
 use crate::admission::Author;
 use crate::authentication::Identity;
 use crate::registry::Resource;
-use crate::registry::objects::{DeleteOptions, FieldValidation, Persist, Propagation, WriteOptions};
+use crate::registry::objects::{DeleteOptions, FieldValidation, Ownership, Persist, Propagation, WriteOptions};
 use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::{ApiError, ApiResult};
 
@@ -208,6 +208,7 @@ impl Query {
             field_validation,
             author: Author::Client(author.clone()),
             manager: self.manager(user_agent)?,
+            ownership: Ownership::Followed,
         })
     }
 
@@ -251,6 +252,23 @@ impl Query {
             resource_version: None,
         })
     }
+}
+
+/// 422: an apply has to say who applies.
+pub(super) fn manager_missing() -> ApiError {
+    let error = FieldError::new(
+        Path::root("fieldManager"),
+        ErrorKind::Required,
+        "is required for apply patch",
+    );
+    ApiError::invalid_options("PatchOptions", &[error])
+}
+
+/// 422: only an apply can be forced.
+pub(super) fn force_without_apply() -> ApiError {
+    let detail = "may not be specified for non-apply patch";
+    let error = FieldError::new(Path::root("force"), ErrorKind::Forbidden, detail);
+    ApiError::invalid_options("PatchOptions", &[error])
 }
 
 /// `dryRun` as a list of stages.

@@ -7,6 +7,7 @@
 use std::io::Write as _;
 
 use axum::body::{Body, HttpBody as _};
+use breakbulk_protobuf::EncodeError;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -45,6 +46,7 @@ enum Look {
     Compact,
     Indented,
     Yaml,
+    Protobuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +75,12 @@ impl Finish {
                 | Route::Resources { .. }
                 | Route::Unknown
         );
-        let yaml = negotiated && accepted.is_some_and(|a| a.media == Media::Yaml);
+        let media = accepted.filter(|_| negotiated).map(|accepted| accepted.media);
         let pretty = || accepted.is_some_and(|a| a.pretty) || info.pretty().unwrap_or_else(|| is_for_people(headers));
-        let look = if yaml {
+        let look = if media == Some(Media::Yaml) {
             Look::Yaml
+        } else if media == Some(Media::Protobuf) {
+            Look::Protobuf
         } else if pretty() {
             Look::Indented
         } else {
@@ -105,7 +109,7 @@ impl Finish {
             .get(CONTENT_TYPE)
             .is_some_and(|v| v == "application/json");
         let look = match self.look {
-            Look::Yaml if !exactly => Look::Compact,
+            Look::Yaml | Look::Protobuf if !exactly => Look::Compact,
             look => look,
         };
         let packs = self.packing == Packing::Gzip && usize::try_from(size).unwrap_or(usize::MAX) > GZIP_FROM;
@@ -127,12 +131,21 @@ impl Finish {
         } else {
             this.work(&bytes)
         };
-        let done = done.map_err(|e| failed(&e))?;
+        let done = match done {
+            // Custom resources have no protobuf, and tables neither.
+            Err(FinishError::Protobuf(EncodeError::UnknownKind { .. })) => {
+                return Err(ApiError::not_acceptable("application/json, application/yaml"));
+            }
+            done => done.map_err(|e| failed(&e))?,
+        };
         parts.headers.remove(CONTENT_LENGTH);
-        if look == Look::Yaml {
-            parts
-                .headers
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/yaml"));
+        let media = match look {
+            Look::Yaml => Some("application/yaml"),
+            Look::Protobuf => Some(breakbulk_protobuf::MEDIA_TYPE),
+            Look::Compact | Look::Indented => None,
+        };
+        if let Some(media) = media {
+            parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         }
         if done.packing == Packing::Gzip {
             parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -146,6 +159,7 @@ impl Finish {
             Look::Compact => json.clone(),
             Look::Indented => indent(json).map_or_else(|| json.clone(), Bytes::from),
             Look::Yaml => yaml(json)?.into(),
+            Look::Protobuf => protobuf(json)?.into(),
         };
         if self.packing == Packing::Gzip && bytes.len() > GZIP_FROM {
             let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::new(GZIP_LEVEL));
@@ -174,6 +188,8 @@ enum FinishError {
     Json(#[source] serde_json::Error),
     #[error("it cannot be written as YAML")]
     Yaml(#[source] serde_saphyr::ser_error::Error),
+    #[error("it cannot be written as protobuf")]
+    Protobuf(#[source] EncodeError),
     #[error("it cannot be compressed")]
     Gzip(#[source] std::io::Error),
 }
@@ -211,6 +227,11 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 fn yaml(json: &[u8]) -> Result<String, FinishError> {
     let value: serde_json::Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
     serde_saphyr::to_string(&value).map_err(FinishError::Yaml)
+}
+
+fn protobuf(json: &[u8]) -> Result<Vec<u8>, FinishError> {
+    let value: serde_json::Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
+    breakbulk_protobuf::encode(&value).map_err(FinishError::Protobuf)
 }
 
 /// Indents compact JSON by two spaces, as Go does, without reading what it says. None when it would grow out of all

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::edits::{Patch, Replace, ScaleEdit};
-use super::negotiate::{Format, PatchFormat, Shape};
+use super::negotiate::{Format, PatchFormat, Shape, Strategic};
 use super::query::Query;
 use super::respond::{self, Answer};
 use super::shapes::{self, ListHead, RowObject};
@@ -44,11 +44,11 @@ pub(super) struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn namespace(&self) -> Option<&str> {
+    pub(super) fn namespace(&self) -> Option<&str> {
         self.path.namespace.as_deref()
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.path.name.as_deref().unwrap_or("")
     }
 
@@ -80,7 +80,7 @@ impl Target<'_> {
         self.query.write_options(self.identity, self.user_agent())
     }
 
-    async fn answer(&self, code: StatusCode, written: Written) -> ApiResult<Answer> {
+    pub(super) async fn answer(&self, code: StatusCode, written: Written) -> ApiResult<Answer> {
         if let Some(object) = &written.gone {
             self.app.forget(self.resource, object, Persist::Store).await;
         }
@@ -126,6 +126,20 @@ impl Target<'_> {
         Err(ApiError::forbidden(self.resource.target(name), why))
     }
 
+    /// Whether the client may also create the object: an apply may come to that.
+    pub(super) fn may_create(&self) -> ApiResult<()> {
+        let path = format!("{}/{}", self.resource.plural, self.name());
+        super::permit(
+            self.app,
+            self.identity,
+            self.resource,
+            self.path,
+            self.query,
+            "create",
+            &path,
+        )
+    }
+
     /// PUT.
     pub(super) async fn replace(&self, request: Body) -> ApiResult<Answer> {
         let part = self.part()?;
@@ -142,12 +156,27 @@ impl Target<'_> {
         let part = self.part()?;
         let write = self.write_options()?;
         self.shape()?;
-        let rules = openapi::merge_rules(&self.resource.group, &self.resource.version, &self.resource.kind);
-        let format = negotiate::patch_format(self.headers, rules.is_some())?;
-        let document = body::parse_json(&body::read(request).await?)?;
+        let strategic = if openapi::takes_strategic(self.resource) {
+            Strategic::Taken
+        } else {
+            Strategic::Refused
+        };
+        let format = negotiate::patch_format(self.headers, strategic)?;
+        let bytes = body::read(request).await?;
+        if format == PatchFormat::Apply && !matches!(part, Part::Scale(_)) {
+            return self.apply(&part, write, &bytes).await;
+        }
+        if self.query.get("force").is_some() {
+            return Err(query::force_without_apply());
+        }
+        let document = body::parse_json(&bytes)?;
         if format != PatchFormat::Json && !document.object.is_object() {
             return Err(ApiError::bad_request("a merge patch must be a JSON object"));
         }
+        let kind = self.resource;
+        let rules = (format == PatchFormat::Strategic)
+            .then(|| openapi::merge_rules(&kind.group, &kind.version, &kind.kind))
+            .flatten();
         let patch = Patch {
             format,
             document,

@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use serde_json::{Value, json};
 
-use crate::registry::objects::{Change, Edit, Objects, Part, Submitted, UpdateOptions, Versioned, WriteOptions};
+use crate::registry::objects::{Edit, Objects, Part, Submitted, UpdateOptions, Versioned, WriteOptions};
 use crate::registry::{Resource, object};
 use crate::status::{ApiError, ApiResult};
 
@@ -18,12 +18,12 @@ struct SetStatus {
 
 #[async_trait]
 impl Edit for SetStatus {
-    async fn apply(&self, mut old: Value) -> ApiResult<Change> {
+    async fn apply(&self, mut old: Value) -> ApiResult<Submitted> {
         if object::meta(&old, "resourceVersion") != self.revision {
             return Err(ApiError::modified(crate::status::Target::default()));
         }
         old["status"] = self.status.clone();
-        Ok(Change::To(Submitted::plain(old)))
+        Ok(Submitted::plain(old))
     }
 }
 
@@ -31,13 +31,13 @@ struct TakeOff<'a>(&'a str);
 
 #[async_trait]
 impl Edit for TakeOff<'_> {
-    async fn apply(&self, mut old: Value) -> ApiResult<Change> {
+    async fn apply(&self, mut old: Value) -> ApiResult<Submitted> {
         let left: Vec<&str> = object::finalizers(&old)
             .into_iter()
             .filter(|name| *name != self.0)
             .collect();
         old["metadata"]["finalizers"] = json!(left);
-        Ok(Change::To(Submitted::plain(old)))
+        Ok(Submitted::plain(old))
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::admission::{Operation, Remarks, Request, Step};
 use crate::registry::Resource;
-use crate::registry::objects::{Change, Edit, Objects, Part, Submitted, UpdateOptions, Versioned, WriteOptions};
+use crate::registry::objects::{Edit, Objects, Part, Submitted, UpdateOptions, Versioned, WriteOptions};
 use crate::status::{ApiError, ApiResult};
 
 /// The names of the definitions of our own kinds.
@@ -59,9 +59,9 @@ struct SetSpec(Value);
 
 #[async_trait]
 impl Edit for SetSpec {
-    async fn apply(&self, mut old: Value) -> ApiResult<Change> {
+    async fn apply(&self, mut old: Value) -> ApiResult<Submitted> {
         old["spec"] = self.0.clone();
-        Ok(Change::To(Submitted::plain(old)))
+        Ok(Submitted::plain(old))
     }
 }
 

@@ -146,11 +146,7 @@ pub fn definitions() -> &'static Map<String, Value> {
         for add in SHARED.iter().chain(KINDS.iter().map(|(_, _, add)| add)) {
             add(&mut generator);
         }
-        let mut schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
-        for (name, schema) in &mut schemas {
-            mend(schema);
-            reshape(name, schema);
-        }
+        let mut schemas = mended(&mut generator);
         for (group, kind) in ABSENT {
             schemas.insert(name_of(group, kind), absent(kind));
         }
@@ -161,9 +157,32 @@ pub fn definitions() -> &'static Map<String, Value> {
                 schema.insert("x-kubernetes-group-version-kind".to_owned(), kind);
             }
         }
-        facts::apply(&mut schemas);
         schemas
     })
+}
+
+/// The definitions that one of Kubernetes' own kinds needs. They are made for whoever asks and not kept: all of them
+/// together are large, and most are never asked for.
+pub fn definitions_of(group: &str, kind: &str) -> Map<String, Value> {
+    let mut generator = SchemaSettings::openapi3().into_generator();
+    let of_kind = KINDS.iter().filter(|(g, k, _)| (*g, *k) == (group, kind));
+    of_kind.for_each(|(_, _, add)| add(&mut generator));
+    mended(&mut generator)
+}
+
+/// Upstream's name for the definition of one of Kubernetes' own kinds.
+pub fn builtin_name(group: &str, kind: &str) -> String {
+    name_of(group, kind)
+}
+
+fn mended(generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let mut schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
+    for (name, schema) in &mut schemas {
+        mend(schema);
+        reshape(name, schema);
+    }
+    facts::apply(&mut schemas);
+    schemas
 }
 
 /// The schema of one of Kubernetes' own kinds; its `$ref`s lead into [`definitions`].

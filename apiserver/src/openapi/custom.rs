@@ -54,7 +54,7 @@ pub(super) fn schema(row: &Row, form: Form) -> Value {
         Some(raw) if form == Form::V2 && is(raw, PRESERVE) => json!({"type": "object"}),
         Some(raw) => full(raw, form),
     };
-    if merge::takes_strategic(&row.kind.group, &row.kind.version) {
+    if merge::is_ours(&row.kind.group, &row.kind.version) {
         merge::add_strategies(&mut schema);
     }
     schema["x-kubernetes-group-version-kind"] = json!([row.kind.to_json()]);

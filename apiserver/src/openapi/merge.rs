@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::builtin;
 use super::custom::{Form, below, full};
 use crate::patch::strategic::Rules;
+use crate::registry::{Body, Resource};
 
 const STRATEGY: &str = "x-kubernetes-patch-strategy";
 const MERGE_KEY: &str = "x-kubernetes-patch-merge-key";
@@ -18,14 +19,23 @@ pub fn merge_rules(group: &str, version: &str, kind: &str) -> Option<Rules<'stat
     let definitions = builtin::definitions();
     let schema = match builtin::schema_name(group, version, kind) {
         Some(name) => definitions.get(&name)?,
-        None if takes_strategic(group, version) => ours().get(kind)?,
+        None if is_ours(group, version) => ours().get(kind)?,
         None => return None,
     };
     Some(Rules::new(schema, definitions))
 }
 
+/// Whether a resource takes strategic merge patches.
+pub fn takes_strategic(resource: &Resource) -> bool {
+    match resource.body {
+        Body::Typed(_) => true,
+        Body::Absent => false,
+        Body::Schema(_) => is_ours(&resource.group, &resource.version),
+    }
+}
+
 /// Whether the kinds of a group that came with a definition take strategic merge patches: ours do.
-pub(super) fn takes_strategic(group: &str, version: &str) -> bool {
+pub(super) fn is_ours(group: &str, version: &str) -> bool {
     (group, version) == (breakbulk_schemas::GROUP, breakbulk_schemas::VERSION)
 }
 

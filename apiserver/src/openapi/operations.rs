@@ -222,7 +222,7 @@ fn operation(row: &Row, verb: Verb, sub: Option<&Subresource>) -> Operation {
 fn patches(row: &Row) -> &'static [&'static str] {
     let strategic = match row.source {
         Source::Builtin => true,
-        Source::Custom(_) => merge::takes_strategic(&row.kind.group, &row.kind.version),
+        Source::Custom(_) => merge::is_ours(&row.kind.group, &row.kind.version),
     };
     let count = PATCHES.len() - usize::from(!strategic);
     &PATCHES[..count]

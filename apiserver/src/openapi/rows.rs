@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::builtin;
 use crate::registry::{Body, Resource, Sub};
+use crate::reviews::{self, Review};
 
 /// A thing a client can do; named as discovery names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,24 @@ impl Row {
         }
     }
 
+    /// A kind that is asked and not kept.
+    pub(super) fn of_review(review: &Review) -> Self {
+        Self {
+            kind: Kind {
+                group: review.kind_group.to_owned(),
+                version: review.kind_version.to_owned(),
+                kind: review.kind.to_owned(),
+            },
+            list_kind: format!("{}List", review.kind),
+            plural: review.plural.to_owned(),
+            namespaced: review.namespaced,
+            verbs: verbs(&reviews::VERBS),
+            subresources: Vec::new(),
+            source: Source::Builtin,
+            selectable: Vec::new(),
+        }
+    }
+
     /// The list's kind.
     pub(super) fn list(&self) -> Kind {
         Kind {
@@ -139,6 +158,21 @@ fn verbs(names: &[&str]) -> Vec<Verb> {
     names.iter().filter_map(verb).collect()
 }
 
+fn asked_of(resource: &Resource) -> impl Iterator<Item = Subresource> {
+    let of_it = |review: &&Review| review.group == resource.group && review.plural == resource.plural;
+    reviews::ALL.iter().filter(of_it).filter_map(|review| {
+        Some(Subresource {
+            name: review.subresource?.to_owned(),
+            verbs: verbs(&reviews::VERBS),
+            kind: Some(Kind {
+                group: review.kind_group.to_owned(),
+                version: review.kind_version.to_owned(),
+                kind: review.kind.to_owned(),
+            }),
+        })
+    })
+}
+
 fn subresources(resource: &Resource, kind: &Kind) -> Vec<Subresource> {
     let one = |sub: &crate::registry::Subresource| Subresource {
         name: sub.what.name().to_owned(),
@@ -153,5 +187,10 @@ fn subresources(resource: &Resource, kind: &Kind) -> Vec<Subresource> {
             }),
         },
     };
-    resource.subresources.iter().map(one).collect()
+    resource
+        .subresources
+        .iter()
+        .map(one)
+        .chain(asked_of(resource))
+        .collect()
 }

@@ -188,7 +188,7 @@ fn a_kind_has_one_definition() {
                 );
             }
         }
-        assert!(seen.len() > 3, "{what}");
+        assert!(!seen.is_empty(), "{what}");
     }
 }
 

@@ -14,6 +14,7 @@ use super::resource::{
 };
 use crate::cacher::StorageCache;
 use crate::definitions::served::{self, ConversionStrategy, Scope, Served, Version};
+use crate::managed::{MergeRules, Source};
 use crate::schema::SchemaError;
 
 /// The kinds whose log can be read: the ones that run.
@@ -71,11 +72,17 @@ pub fn rows(
         (ConversionStrategy::Webhook(_), Some(foreign)) => Some(Conversion::Foreign(foreign)),
         _ => Some(Conversion::Rename),
     };
+    let source = |version: &Version| {
+        let source = Source::Definition(version.raw.clone());
+        (format!("{}/{}", served.group, version.name), source)
+    };
+    let merge = Arc::new(MergeRules::new(served.versions.iter().map(source).collect()));
     let row = |version: &Version| {
         let resource = resource(&served, version, &labels, storage.clone());
         Arc::new(Resource {
             accepting,
             conversion: conversion.clone(),
+            merge: merge.clone(),
             ..resource
         })
     };
@@ -164,6 +171,7 @@ fn resource(served: &Served, version: &Version, labels: &[String], storage: Arc<
         generation: Generation::Counted,
         accepting: Accepting::All,
         conversion: None,
+        merge: Arc::new(MergeRules::new(Vec::new())),
         columns: Arc::new(version.columns.clone()),
         storage,
     }

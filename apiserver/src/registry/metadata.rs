@@ -24,15 +24,16 @@ const OWNED: [&str; 5] = [
 ];
 
 /// Brings `metadata` into its type. Unknown fields fall out and are returned; wrong types are an error in words.
-/// `managedFields` is not kept yet: server-side apply is what it is for.
 pub fn coerce(object: &mut Map<String, Value>) -> Result<Vec<String>, String> {
     let given = object.remove("metadata").unwrap_or_else(|| json!({}));
-    let given = if given.is_null() { json!({}) } else { given };
+    let mut given = if given.is_null() { json!({}) } else { given };
+    // Whose fields are whose is read where it is needed; what cannot be read counts as not given.
+    let managed = given.as_object_mut().and_then(|given| given.remove("managedFields"));
     let typed: ObjectMeta = serde_json::from_value(given.clone()).map_err(|e| format!("metadata: {e}"))?;
     let mut kept = serde_json::to_value(typed).map_err(|e| format!("metadata: {e}"))?;
     let unknown = unknown_fields(&given, &kept, "metadata");
     if let Some(kept) = kept.as_object_mut() {
-        kept.remove("managedFields");
+        kept.extend(managed.map(|managed| ("managedFields".to_owned(), managed)));
         kept.remove("selfLink");
     }
     object.insert("metadata".to_owned(), kept);

@@ -16,10 +16,11 @@ use super::resource::{Body, Resource};
 use super::{Registry, metadata, mistakes, object};
 use crate::admission::{Author, Chain, Operation, Remarks, Request};
 use crate::cacher::{Cacher, Entry};
+use crate::managed;
 use crate::status::{ApiError, ApiResult};
 
 pub use delete::{DeleteOptions, Deleted, Deletion, Propagation};
-pub use update::{Change, Edit, Part, UpdateOptions, Versioned};
+pub use update::{Edit, Part, UpdateOptions, Versioned};
 
 /// How often a write that names no revision starts over when others are faster. Upstream tries five patches; a CAS that
 /// fails this often means something spins.
@@ -58,6 +59,18 @@ pub struct WriteOptions {
     pub author: Author,
     /// The name under which the written fields are managed.
     pub manager: String,
+    /// Who says which fields that manager owns.
+    pub ownership: Ownership,
+}
+
+/// Who says which fields a writer owns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ownership {
+    /// The server finds out what has changed.
+    #[default]
+    Followed,
+    /// The object says it: it comes from server-side apply.
+    Declared,
 }
 
 impl WriteOptions {
@@ -68,6 +81,7 @@ impl WriteOptions {
             field_validation: FieldValidation::Ignore,
             author: Author::Server,
             manager: "bulk-apiserver".to_owned(),
+            ownership: Ownership::Followed,
         }
     }
 }
@@ -189,6 +203,17 @@ impl Objects {
         resource.from_storage(object).await
     }
 
+    /// Notes who owns what. What the server makes by itself is nobody's, unless somebody keeps track of it already.
+    fn follow_owners(&self, part: &Part, subject: Subject<'_>, new: &mut Value, options: &WriteOptions) {
+        let tracked = subject
+            .old
+            .is_some_and(|old| !old["metadata"]["managedFields"].is_null());
+        let by_server = matches!(options.author, Author::Server);
+        if options.ownership == Ownership::Followed && (tracked || !by_server) {
+            managed::track(subject.resource, part, subject.old, new, &options.manager);
+        }
+    }
+
     /// Lets admission change the object, and brings it into shape again if it did.
     async fn mutated(
         &self,
@@ -205,6 +230,9 @@ impl Objects {
         self.admission.mutate(self, &asked, new, remarks).await?;
         if *new != before {
             shape(request.resource, new, &[], FieldValidation::Ignore)?;
+        }
+        if let Some(old) = request.old {
+            managed::settle(old, new);
         }
         Ok(())
     }
@@ -332,6 +360,31 @@ fn shape(
     let unknown = unknown.iter().map(|path| format!("unknown field {path:?}"));
     let problems: Vec<String> = unknown
         .chain(duplicates.iter().map(|path| format!("duplicate field {path:?}")))
+        .collect();
+    match mode {
+        FieldValidation::Strict if !problems.is_empty() => {
+            Err(bad(format!("strict decoding error: {}", problems.join(", "))))
+        }
+        FieldValidation::Warn => Ok(problems),
+        FieldValidation::Ignore | FieldValidation::Strict => Ok(Vec::new()),
+    }
+}
+
+/// Checks what a manager declares by server-side apply: of whose kind it is, and that it names only fields that there are.
+/// Nothing is filled in: what was not declared is not owned.
+pub(crate) fn declared(resource: &Resource, given: &mut Submitted, mode: FieldValidation) -> ApiResult<Vec<String>> {
+    given.object = identified(resource, std::mem::take(&mut given.object))?;
+    let bad = |why: String| ApiError::bad_request(why);
+    let mut unknown = match given.object.as_object_mut() {
+        Some(object) => metadata::coerce(object).map_err(bad)?,
+        None => Vec::new(),
+    };
+    if let Body::Schema(definition) = &resource.body {
+        unknown.extend(definition.schema.prune(&mut given.object));
+    }
+    let unknown = unknown.iter().map(|path| format!("unknown field \".{path}\""));
+    let problems: Vec<String> = unknown
+        .chain(given.duplicates.iter().map(|path| format!("duplicate field {path:?}")))
         .collect();
     match mode {
         FieldValidation::Strict if !problems.is_empty() => {

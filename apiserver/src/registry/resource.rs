@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::conversion::Conversion;
 use crate::cacher::StorageCache;
+use crate::managed::MergeRules;
 use crate::schema::Schema;
 use crate::status::Target;
 use crate::table::Columns;
@@ -289,6 +290,8 @@ pub struct Resource {
     pub accepting: Accepting,
     /// How stored objects become objects of this version and back; none when they are stored in it.
     pub conversion: Option<Conversion>,
+    /// How server-side apply merges its objects.
+    pub merge: Arc<MergeRules>,
     /// The columns of its tables.
     pub columns: Arc<Columns>,
 }

@@ -69,6 +69,7 @@ fn resource(row: &Row, namespaced: bool) -> Resource {
         generation: Generation::None,
         accepting: Accepting::All,
         conversion: None,
+        merge: super::merge(group, kind),
         columns: Arc::new(Columns::core(kind)),
     }
 }

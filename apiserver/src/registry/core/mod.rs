@@ -19,6 +19,7 @@ use super::resource::{
 };
 use super::{events, object};
 use crate::cacher::StorageCache;
+use crate::managed::{MergeRules, Source};
 use crate::table::Columns;
 
 pub(super) use pods::FIELDS as POD_FIELDS;
@@ -95,6 +96,7 @@ pub(super) fn rows(jobs: &Arc<Storage>) -> Vec<Resource> {
         if row.kind == "Event" {
             let events = Resource {
                 group: "events.k8s.io".to_owned(),
+                merge: merge("events.k8s.io", "Event"),
                 body: Body::Typed(through::<k8s_openapi::api::events::v1::Event>),
                 ..self::resource(&row, resource.storage.clone())
             };
@@ -146,6 +148,20 @@ fn second_events(resource: Resource) -> Resource {
     }
 }
 
+/// How objects of one of Kubernetes' own kinds merge.
+fn merge(group: &str, kind: &str) -> Arc<MergeRules> {
+    let version = if group.is_empty() {
+        "v1".to_owned()
+    } else {
+        format!("{group}/v1")
+    };
+    let source = Source::Builtin {
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+    };
+    Arc::new(MergeRules::new(vec![(version, source)]))
+}
+
 fn resource(row: &Row, storage: Arc<Storage>) -> Resource {
     Resource {
         group: row.group.to_owned(),
@@ -167,6 +183,7 @@ fn resource(row: &Row, storage: Arc<Storage>) -> Resource {
         generation: row.generation,
         accepting: Accepting::All,
         conversion: None,
+        merge: merge(row.group, row.kind),
         columns: Arc::new(Columns::core(row.kind)),
     }
 }

@@ -86,6 +86,7 @@ pub(super) fn row(jobs: &Arc<Storage>) -> Resource {
             to_storage: |pod| pod,
             from_storage: pod,
         })),
+        merge: super::merge("", "Pod"),
         columns: Arc::new(Columns::core("Pod")),
     }
 }

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{Objects, Persist, Subject, Submitted, WriteOptions, Written, check, identified, object, seen, shape};
 use crate::admission::{Operation, Remarks};
-use crate::managed;
 use crate::registry::metadata;
 use crate::registry::objects::Part;
 use crate::registry::resource::{Body, Generation, Resource};
@@ -42,7 +41,6 @@ impl Objects {
             return Err(nameless(resource));
         }
         (resource.rules.prepare)(&mut value, None);
-        managed::track(resource, &Part::Main, None, &mut value, &options.manager);
         let given = object::meta(&value, "name").to_owned();
         let subject = Subject {
             operation: Operation::Create,
@@ -52,6 +50,7 @@ impl Objects {
             name: &given,
             old: None,
         };
+        self.follow_owners(&Part::Main, subject, &mut value, options);
         self.mutated(options, subject, &mut value, &mut remarks).await?;
         let tries = if generate { NAMES_TRIED } else { 1 };
         for _ in 0..tries {

@@ -10,7 +10,6 @@ use super::{
     Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, seen, shape,
 };
 use crate::admission::{Operation, Remarks};
-use crate::managed;
 use crate::registry::metadata;
 use crate::registry::resource::{Body, Generation, Resource, ScalePaths};
 use crate::status::{ApiError, ApiResult};
@@ -48,19 +47,11 @@ pub enum Versioned {
     Optional,
 }
 
-/// What a write makes of an object.
-pub enum Change {
-    /// This, and who wrote which field is for the server to find out.
-    To(Submitted),
-    /// This, and it says itself who manages what: server-side apply.
-    Applied(Submitted),
-}
-
 /// A change that a client wants. It is applied again when somebody else was faster.
 #[async_trait]
 pub trait Edit: Send + Sync {
     /// What the object is to be. `old` is in the resource's version and has its resourceVersion.
-    async fn apply(&self, old: Value) -> ApiResult<Change>;
+    async fn apply(&self, old: Value) -> ApiResult<Submitted>;
 }
 
 /// A change that needs nobody else's help.
@@ -69,8 +60,8 @@ impl<F> Edit for F
 where
     F: Fn(Value) -> ApiResult<Submitted> + Send + Sync,
 {
-    async fn apply(&self, old: Value) -> ApiResult<Change> {
-        self(old).map(Change::To)
+    async fn apply(&self, old: Value) -> ApiResult<Submitted> {
+        self(old)
     }
 }
 
@@ -131,15 +122,11 @@ impl Objects {
         &self,
         subject: Subject<'_>,
         old: &Value,
-        change: Change,
+        given: Submitted,
         options: &UpdateOptions,
         remarks: &mut Remarks,
     ) -> ApiResult<Value> {
         let resource = subject.resource;
-        let (given, applied) = match change {
-            Change::To(given) => (given, false),
-            Change::Applied(given) => (given, true),
-        };
         let mut new = identified(resource, given.object)?;
         remarks.warnings = shape(resource, &mut new, &given.duplicates, options.write.field_validation)?;
         preconditions(resource, &new, old, subject.name, options)?;
@@ -150,9 +137,7 @@ impl Objects {
         if options.part == Part::Main {
             (resource.rules.prepare)(&mut new, Some(old));
         }
-        if !applied {
-            managed::track(resource, &options.part, Some(old), &mut new, &options.write.manager);
-        }
+        self.follow_owners(&options.part, subject, &mut new, &options.write);
         self.mutated(&options.write, subject, &mut new, remarks).await?;
         let counted = resource.generation == Generation::Counted && options.part != Part::Status;
         if counted && spec_differs(resource, &new, old) {
@@ -253,16 +238,8 @@ fn keep_other_parts(resource: &Resource, new: &mut Value, old: &Value, part: &Pa
                 take(new, old, "spec");
             }
         }
-        Part::Status => {
-            let status = new.as_object_mut().and_then(|new| new.remove("status"));
-            *new = old.clone();
-            set(new, "status", status);
-        }
-        Part::Finalize => {
-            let spec = new.as_object_mut().and_then(|new| new.remove("spec"));
-            *new = old.clone();
-            set(new, "spec", spec);
-        }
+        Part::Status => only(new, old, "status"),
+        Part::Finalize => only(new, old, "spec"),
         // The change was made on the whole object, at this one place.
         Part::Scale(_) => {}
     }
@@ -271,6 +248,18 @@ fn keep_other_parts(resource: &Resource, new: &mut Value, old: &Value, part: &Pa
         if let Some(value) = old["metadata"].get(field) {
             new["metadata"][field] = value.clone();
         }
+    }
+}
+
+/// The old object with one field of the new one, and what the new one says of the fields' owners.
+fn only(new: &mut Value, old: &Value, field: &str) {
+    let written = new.as_object_mut().and_then(|new| new.remove(field));
+    let metadata = new.get_mut("metadata").and_then(Value::as_object_mut);
+    let managed = metadata.and_then(|metadata| metadata.remove("managedFields"));
+    *new = old.clone();
+    set(new, field, written);
+    if let (Some(managed), Some(metadata)) = (managed, new["metadata"].as_object_mut()) {
+        metadata.insert("managedFields".to_owned(), managed);
     }
 }
 
