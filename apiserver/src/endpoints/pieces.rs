@@ -51,12 +51,13 @@ impl Pieces {
 
     /// The rest in one piece.
     pub(super) fn whole(mut self) -> Bytes {
-        self.write(usize::try_from(self.left).unwrap_or(usize::MAX))
+        self.write(usize::MAX)
     }
 
-    /// The next piece: at least one object, and no second one that does not fit into so many bytes.
+    /// The next piece: at least one object, and no second one that might not fit into so many bytes.
     fn write(&mut self, room: usize) -> Bytes {
-        let mut out = BytesMut::with_capacity(room);
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let mut out = BytesMut::with_capacity(left.min(room));
         out.put_slice(self.head.as_bytes());
         self.head = String::new();
         let begun = out.len();
@@ -95,5 +96,40 @@ impl HttpBody for Pieces {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::registry::{Registry, object};
+
+    fn pieces(count: usize, text_bytes: usize) -> Pieces {
+        let resource = Registry::new().find("", "v1", "configmaps").unwrap();
+        let entry = |index: usize| {
+            let name = format!("c{index}");
+            let value = serde_json::json!({"metadata": {"name": name}, "data": {"text": "x".repeat(text_bytes)}});
+            let stored = object::encode(&resource.storage.header, value.as_object().unwrap());
+            let revision = 10_u64.pow(u32::try_from(index % 8).unwrap());
+            Arc::new(Entry::new(&resource.storage, name.into(), stored, revision))
+        };
+        let entries = (0..count).map(entry).collect();
+        Pieces::new("{\"items\":[".to_owned(), entries, resource.storage.clone())
+    }
+
+    #[tokio::test]
+    async fn a_list_is_whole_and_as_long_as_it_said_in_one_piece_and_in_many() {
+        for (count, text_bytes) in [(0, 0), (1, 10), (1, PIECE * 2), (20, 100), (100, 10_000), (3, PIECE)] {
+            let one = pieces(count, text_bytes);
+            let many = pieces(count, text_bytes);
+            let said = one.left();
+            let whole = one.whole();
+            assert_eq!(whole.len() as u64, said);
+            let parsed: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+            assert_eq!(parsed["items"].as_array().unwrap().len(), count);
+            assert_eq!(many.collect().await.unwrap().to_bytes(), whole);
+        }
     }
 }
