@@ -4,6 +4,7 @@
 use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rand::Rng as _;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::object;
@@ -29,7 +30,7 @@ pub fn coerce(object: &mut Map<String, Value>) -> Result<Vec<String>, String> {
     let mut given = if given.is_null() { json!({}) } else { given };
     // Whose fields are whose is read where it is needed; what cannot be read counts as not given.
     let managed = given.as_object_mut().and_then(|given| given.remove("managedFields"));
-    let typed: ObjectMeta = serde_json::from_value(given.clone()).map_err(|e| format!("metadata: {e}"))?;
+    let typed: ObjectMeta = ObjectMeta::deserialize(&given).map_err(|e| format!("metadata: {e}"))?;
     let mut kept = serde_json::to_value(typed).map_err(|e| format!("metadata: {e}"))?;
     let unknown = unknown_fields(&given, &kept, "metadata");
     if let Some(kept) = kept.as_object_mut() {

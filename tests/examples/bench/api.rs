@@ -1,6 +1,6 @@
 //! The API: single requests one after the other, many at a time, and lists.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use breakbulk_store::{Store, Txn};
@@ -201,12 +201,9 @@ async fn list_jobs(line: &mut Line, wire: &Wire, round: usize, effort: Effort) -
 #[expect(clippy::cast_precision_loss, reason = "a small number")]
 async fn create_many(wire: &Wire, round: usize, effort: Effort) -> Result<f64> {
     let count = effort.samples(10_000);
-    let start = Instant::now();
-    fill(wire, CONFIG_MAPS, count, |index| {
-        config_map(&format!("many-{round}-{index}"), 600)
-    })
-    .await?;
-    Ok(count as f64 / start.elapsed().as_secs_f64())
+    let make = |index: usize| config_map(&format!("many-{round}-{index}"), 600);
+    let took = fill(wire, CONFIG_MAPS, count, make).await?;
+    Ok(count as f64 / took.as_secs_f64())
 }
 
 /// Makes a namespace.
@@ -215,15 +212,17 @@ pub(crate) async fn make_namespace(line: &mut Line, name: &str) -> Result<()> {
     line.ask("POST", "/api/v1/namespaces", namespace).await.map(drop)
 }
 
-/// Creates many objects, by clients with a connection each.
-pub(crate) async fn fill(wire: &Wire, path: &str, count: usize, make: impl Fn(usize) -> String) -> Result<()> {
+/// Creates many objects, by clients with a connection each; how long it took once they were connected.
+pub(crate) async fn fill(wire: &Wire, path: &str, count: usize, make: impl Fn(usize) -> String) -> Result<Duration> {
     let make = &make;
-    let client = |first: usize| async move {
-        let mut line = wire.line().await?;
+    let lines = futures::future::try_join_all((0..CLIENTS).map(|_| wire.line())).await?;
+    let client = |(first, mut line): (usize, Line)| async move {
         for index in (first..count).step_by(CLIENTS) {
             line.ask("POST", path, make(index)).await?;
         }
         anyhow::Ok(())
     };
-    futures::future::try_join_all((0..CLIENTS).map(client)).await.map(drop)
+    let start = Instant::now();
+    futures::future::try_join_all(lines.into_iter().enumerate().map(client)).await?;
+    Ok(start.elapsed())
 }
