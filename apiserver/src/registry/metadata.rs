@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::resource::{NameRule, Resource};
 use super::{names, object};
+use crate::definitions::status::CLEANUP_FINALIZER;
 
 const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_CHARS: usize = 5;
@@ -194,7 +195,8 @@ pub fn warnings(object: &Value, old: Option<&Value>, resource: &Resource) -> Vec
 
 /// Whether a finalizer is one of Kubernetes' own, or says whose it is.
 fn is_standing(name: &str) -> bool {
-    name.contains('/') || matches!(name, "orphan" | "foregroundDeletion" | "kubernetes")
+    // Definitions get theirs from the server.
+    name.contains('/') || matches!(name, "orphan" | "foregroundDeletion" | "kubernetes" | CLEANUP_FINALIZER)
 }
 
 fn validate_standing(object: &Value, path: &Path, errors: &mut Vec<FieldError>) {
