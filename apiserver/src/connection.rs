@@ -5,6 +5,8 @@
 //! seconds, the streams of a connection and what they buffer, and the time in which nothing is asked. Bodies are bounded
 //! where they are read.
 
+mod together;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::audit::trail::Peer;
 use crate::authentication::Identity;
 use crate::endpoints::{App, handle};
 use crate::overload::Permit;
+use together::{Flush, together};
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -155,27 +158,34 @@ async fn requests(
         let open = known.open();
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(known);
-        async move {
+        // Boxed, so that it is given back when the answer begins: what hyper keeps for a stream until its end is as large
+        // as the larger of handler and body, and a handler takes kilobytes.
+        Box::pin(async move {
             let _open = open;
             Ok::<_, Infallible>(handle(app, identity, request.map(Body::new)).await)
-        }
+        })
     });
     let builder = protocols();
-    let serving = builder.serve_connection(TokioIo::new(tls), service);
+    let flush = match tls.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Flush::Later,
+        _ => Flush::AtOnce,
+    };
+    let (stream, mut sender) = together(tls, flush);
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
+        ended = sender.drive(serving.as_mut()) => ended,
         () = connection.0.cut.cancelled() => return,
         () = shutdown.cancelled() => {
             serving.as_mut().graceful_shutdown();
             tokio::select! {
-                ended = serving => ended,
+                ended = sender.drive(serving) => ended,
                 () = connection.0.cut.cancelled() => return,
             }
         }
         () = connection.idle() => {
             serving.as_mut().graceful_shutdown();
-            match tokio::time::timeout(FAREWELL, serving).await {
+            match tokio::time::timeout(FAREWELL, sender.drive(serving)).await {
                 Ok(ended) => ended,
                 Err(_) => return,
             }

@@ -10,7 +10,10 @@ pub(crate) struct Args {
     /// A smoke run: every figure once, from few samples
     #[arg(long)]
     quick: bool,
-    /// Only figures whose names contain one of these
+    /// The store: embedded or etcd
+    #[arg(long, default_value = "embedded")]
+    store: String,
+    /// Only figures of groups whose names contain one of these
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
@@ -31,6 +34,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.quick {
         cargo.arg("--quick");
     }
-    cargo.args(&args.names);
+    cargo.args(["--store", &args.store]).args(&args.names);
     process::run(cargo)
 }

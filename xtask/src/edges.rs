@@ -48,7 +48,7 @@ const TABLE: &[Row] = &[
     row("breakbulk-node-agent", &["breakbulk-schemas", "breakbulk-client", "breakbulk-log-api", "breakbulk-log-record", "breakbulk-sandbox"]),
     // Layer 3: what composes or drives the processes.
     row("breakbulk-cli", &["breakbulk-schemas", "breakbulk-client", "breakbulk-apiserver", "breakbulk-controllers", "breakbulk-node-agent"]),
-    row("breakbulk-tests", &["breakbulk-schemas", "breakbulk-client"]),
+    row_with_tests("breakbulk-tests", &["breakbulk-schemas", "breakbulk-client"], &["breakbulk-store"]),
     row_with_tests("breakbulk-conformance", &["breakbulk-tests"], &["breakbulk-schemas"]),
     row("xtask", &[]),
 ];

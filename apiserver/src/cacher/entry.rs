@@ -88,6 +88,11 @@ impl Entry {
         self.stored.len() + object::REVISION_BYTES
     }
 
+    /// How many bytes [`Entry::put`] writes.
+    pub fn exact_size(&self, storage: &Storage) -> usize {
+        object::size_with_revision(&storage.header, &self.stored, self.revision)
+    }
+
     /// The object in the stored version, resourceVersion included.
     pub fn parsed(&self) -> Value {
         let mut value = serde_json::from_slice(&self.stored).unwrap_or(Value::Null);

@@ -274,23 +274,13 @@ fn apply_one(applier: &mut Applier<'_>, storage: &Storage, key: &str, event: &Ev
         EventKind::Put => {
             let key = previous.as_ref().map_or_else(|| key.into(), |p| p.key.clone());
             let entry = Arc::new(Entry::new(storage, key, event.kv.value.clone(), revision));
-            applier.push(Change {
-                revision,
-                kind: ChangeKind::Put,
-                entry,
-                previous,
-            });
+            applier.push(Change::new(revision, ChangeKind::Put, entry, previous));
         }
         EventKind::Delete => {
             // What the cache never had, nobody has seen.
             let Some(previous) = previous else { return };
             let entry = Arc::new(previous.at(revision));
-            applier.push(Change {
-                revision,
-                kind: ChangeKind::Deleted,
-                entry,
-                previous: Some(previous),
-            });
+            applier.push(Change::new(revision, ChangeKind::Deleted, entry, Some(previous)));
         }
     }
 }

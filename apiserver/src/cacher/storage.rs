@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::entry::Entry;
@@ -12,7 +13,8 @@ use super::entry::Entry;
 /// Changes kept for watchers that come back or are behind. At some 700 writes a second on one kind this is about ten
 /// seconds; who is further behind lists again.
 const RING_CHANGES: usize = 8192;
-/// Bytes kept by the ring, so that large objects do not make it a second database.
+/// Bytes of objects kept by the ring, so that large ones do not make it a second database. What watchers were sent of
+/// them is kept beside them: as much again at most.
 const RING_BYTES: usize = 16 << 20;
 /// Changes handed to a watcher at a time.
 const BATCH: usize = 256;
@@ -28,6 +30,27 @@ pub struct Change {
     pub entry: Arc<Entry>,
     /// The object before it.
     pub previous: Option<Arc<Entry>>,
+    line: OnceLock<(&'static str, Bytes)>,
+}
+
+impl Change {
+    /// A change that nobody has seen yet.
+    pub fn new(revision: u64, kind: ChangeKind, entry: Arc<Entry>, previous: Option<Arc<Entry>>) -> Self {
+        Self {
+            revision,
+            kind,
+            entry,
+            previous,
+            line: OnceLock::new(),
+        }
+    }
+
+    /// The event of a type (`ADDED`) as watchers get it who see the object as it is stored. It is encoded for the first
+    /// of them and shared by the others; the few for whom it is an event of another type get their own.
+    pub fn line(&self, event: &'static str, encode: impl Fn() -> Bytes) -> Bytes {
+        let (made_for, line) = self.line.get_or_init(|| (event, encode()));
+        if *made_for == event { line.clone() } else { encode() }
+    }
 }
 
 /// What happened.

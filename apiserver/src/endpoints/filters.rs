@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
-use bytes::Bytes;
 use futures::FutureExt as _;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -201,11 +200,11 @@ impl Exchange<'_> {
         if !regular {
             metrics.terminated(&labels, answer.status());
         }
-        self.shipped(answer, permit, method, size).await
+        self.shipped(answer, permit, method, size)
     }
 
     /// The body as it is sent: none for HEAD, held on to where it is large.
-    async fn shipped(self, answer: Answer, permit: Option<Permit>, method: &Method, size: Option<u64>) -> Answer {
+    fn shipped(self, answer: Answer, permit: Option<Permit>, method: &Method, size: Option<u64>) -> Answer {
         if *method == Method::HEAD {
             let (mut parts, _) = answer.into_parts();
             if let Some(size) = size {
@@ -213,17 +212,11 @@ impl Exchange<'_> {
             }
             return Answer::from_parts(parts, Body::empty());
         }
-        if !size.is_some_and(Large::is) {
+        let Some(size) = size.filter(|size| Large::is(*size)) else {
             return answer;
-        }
-        let (parts, body) = answer.into_parts();
-        // A body whose size is known is there already.
-        let Ok(whole) = body.collect().await else {
-            return respond::failure(&ApiError::internal("the answer cannot be sent"));
         };
-        let whole: Bytes = whole.to_bytes();
-        let account = self.app.overload.hold(whole.len());
-        Answer::from_parts(parts, Large::hold(whole, account, permit, self.connection))
+        let account = self.app.overload.hold(usize::try_from(size).unwrap_or(usize::MAX));
+        answer.map(|body| Large::hold(body, account, permit, self.connection))
     }
 
     fn stream(self, answer: Answer, permit: Option<Permit>, labels: &Labels<'_>) -> Answer {

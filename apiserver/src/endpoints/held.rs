@@ -5,7 +5,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -42,6 +42,8 @@ pub(super) struct Stream {
 
 /// A large answer, and what it holds.
 pub(super) struct Large {
+    body: Body,
+    /// What the body has given and is not handed on yet.
     rest: Bytes,
     account: AnswerBytes,
     taken: Arc<AtomicUsize>,
@@ -100,7 +102,7 @@ impl Large {
 
     /// Hands a large answer on piece by piece. Its connection is closed when the client stops taking it.
     pub(super) fn hold(
-        whole: Bytes,
+        body: Body,
         account: AnswerBytes,
         permit: Option<Permit>,
         connection: Option<Connection>,
@@ -111,7 +113,8 @@ impl Large {
             tokio::spawn(watch_over(Arc::downgrade(&taken), connection));
         }
         Body::new(Self {
-            rest: whole,
+            body,
+            rest: Bytes::new(),
             account,
             taken,
             _permit: permit,
@@ -144,10 +147,14 @@ impl HttpBody for Large {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if self.rest.is_empty() {
-            return Poll::Ready(None);
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
+            }
         }
         let length = self.rest.len().min(PIECE);
         let piece = self.rest.split_to(length);
@@ -157,10 +164,13 @@ impl HttpBody for Large {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        let behind = self.body.size_hint().exact();
+        behind.map_or_else(SizeHint::default, |bytes| {
+            SizeHint::with_exact(bytes + self.rest.len() as u64)
+        })
     }
 }

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::negotiate::Shape;
+use super::pieces::{PIECE, Pieces};
 use crate::cacher::Entry;
 use crate::registry::Resource;
 use crate::status::{ApiError, ApiResult};
@@ -94,20 +96,14 @@ pub(super) fn list(
     }
 }
 
-/// A list of objects as they are stored: copied into one answer, never parsed.
-pub(super) fn plain_list(resource: &Resource, entries: &[Arc<Entry>], head: &ListHead) -> Bytes {
+/// A list of objects as they are stored: copied, never parsed; a large one only while it is sent.
+pub(super) fn plain_list(resource: &Resource, entries: Vec<Arc<Entry>>, head: &ListHead) -> Body {
     let head = opening(&resource.list_kind, &resource.api_version(), &head.metadata());
-    let total: usize = entries.iter().map(|entry| entry.size() + 1).sum();
-    let mut out = BytesMut::with_capacity(head.len() + total + 2);
-    out.put_slice(head.as_bytes());
-    for (index, entry) in entries.iter().enumerate() {
-        if index > 0 {
-            out.put_u8(b',');
-        }
-        entry.put(&mut out, &resource.storage);
+    let pieces = Pieces::new(head, entries, resource.storage.clone());
+    if pieces.left() <= PIECE as u64 {
+        return Body::from(pieces.whole());
     }
-    out.put_slice(b"]}");
-    out.freeze()
+    Body::new(pieces)
 }
 
 impl ListHead {

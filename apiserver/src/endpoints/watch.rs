@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use rand::Rng as _;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use super::App;
+use super::lines::{self, Lines};
 use super::negotiate::Shape;
 use super::query::{Filter, ListOptions};
 use super::shapes::{Definitions, RowObject, event_object};
@@ -47,6 +48,7 @@ struct Watch {
     next_bookmark: Instant,
     deadline: Instant,
     definitions: Definitions,
+    lines: Lines,
     ended: bool,
 }
 
@@ -62,7 +64,7 @@ pub(super) async fn watch(
     let prefix = super::key_prefix(&resource, namespace);
     let (initial_events, cursor, after) = match begin(&app, &resource, &prefix, &options).await? {
         Ok(begun) => begun,
-        Err(expired) => return Ok(Body::from(error_line(&expired))),
+        Err(expired) => return Ok(Body::from(lines::error(&expired))),
     };
     let seconds = options
         .timeout_seconds
@@ -89,9 +91,12 @@ pub(super) async fn watch(
         ),
         deadline,
         definitions: Definitions::Shown,
+        lines: Lines::default(),
         ended: false,
         app,
     };
+    // Boxed: it is moved with every event, and what waits for one would hold it twice.
+    let watch = Box::new(watch);
     let stream = futures::stream::unfold(watch, |mut watch| async move {
         watch.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), watch))
     });
@@ -137,38 +142,43 @@ impl Watch {
         if self.ended {
             return None;
         }
-        let mut out = BytesMut::new();
-        self.take_initial(&mut out).await;
+        self.take_initial().await;
         loop {
-            if !out.is_empty() {
-                return Some(out.freeze());
+            if let Some(bytes) = self.lines.take() {
+                return Some(bytes);
             }
-            // Read before the ring is: what is drained then is complete up to here.
-            let reached = self.app.objects.cacher.reached();
-            match self.resource.storage.cache.poll(&mut self.cursor) {
-                Err(TooOld { oldest }) => {
-                    self.ended = true;
-                    return Some(error_line(&ApiError::expired(self.after, oldest)));
-                }
-                Ok(batch) => {
-                    for change in &batch.changes {
-                        self.put_change(&mut out, change).await;
-                    }
-                    if batch.drained {
-                        self.after = self.after.max(reached);
-                    } else {
-                        continue;
-                    }
-                }
-            }
-            if out.is_empty() && !self.wait(&mut out).await {
+            if !self.take_changes().await && !self.wait().await {
                 return None;
             }
         }
     }
 
+    /// Reads the ring; whether there was anything to read.
+    async fn take_changes(&mut self) -> bool {
+        // Read before the ring is: what is drained then is complete up to here.
+        let reached = self.app.objects.cacher.reached();
+        let batch = match self.resource.storage.cache.poll(&mut self.cursor) {
+            Ok(batch) => batch,
+            Err(TooOld { oldest }) => {
+                self.ended = true;
+                self.lines.push(lines::error(&ApiError::expired(self.after, oldest)));
+                return true;
+            }
+        };
+        for change in &batch.changes {
+            self.put_change(change).await;
+            if self.ended {
+                return true;
+            }
+        }
+        if batch.drained {
+            self.after = self.after.max(reached);
+        }
+        !batch.drained || self.lines.len() > 0
+    }
+
     /// Waits for something to do; false at the end.
-    async fn wait(&mut self, out: &mut BytesMut) -> bool {
+    async fn wait(&mut self) -> bool {
         let bookmark = if self.bookmarks {
             self.next_bookmark.min(self.deadline)
         } else {
@@ -187,26 +197,27 @@ impl Watch {
                 if now < last {
                     self.next_bookmark = self.next_bookmark.min(last);
                 }
-                self.put_bookmark(out, false);
+                self.put_bookmark(false);
             }
         }
         true
     }
 
-    async fn take_initial(&mut self, out: &mut BytesMut) {
-        while out.len() < CHUNK && !self.ended {
+    async fn take_initial(&mut self) {
+        while self.lines.len() < CHUNK && !self.ended {
             match self.initial.pop_front() {
-                Some(entry) => self.put_object(out, "ADDED", &entry).await,
+                Some(entry) => self.put_object("ADDED", &entry).await,
                 None => break,
             }
         }
         if self.initial.is_empty() && self.announce {
             self.announce = false;
-            self.put_bookmark(out, true);
+            self.initial = VecDeque::new();
+            self.put_bookmark(true);
         }
     }
 
-    async fn put_change(&mut self, out: &mut BytesMut, change: &Change) {
+    async fn put_change(&mut self, change: &Change) {
         if change.revision <= self.after || !change.entry.key.starts_with(&self.prefix) {
             return;
         }
@@ -216,45 +227,54 @@ impl Watch {
             .as_ref()
             .filter(|previous| self.filter.matches(previous));
         let after = change.kind == ChangeKind::Put && self.filter.matches(&change.entry);
-        match (before, after) {
-            (None, true) => self.put_object(out, "ADDED", &change.entry).await,
-            (Some(_), true) => self.put_object(out, "MODIFIED", &change.entry).await,
-            (Some(_), false) if change.kind == ChangeKind::Deleted => {
-                self.put_object(out, "DELETED", &change.entry).await;
-            }
+        let event = match (before, after) {
+            (None, true) => "ADDED",
+            (Some(_), true) => "MODIFIED",
+            (Some(_), false) if change.kind == ChangeKind::Deleted => "DELETED",
             // It has left the selection: for this watcher it is gone, as it was when last seen.
-            (Some(previous), false) => self.put_object(out, "DELETED", &previous.at(change.revision)).await,
-            (None, false) => {}
+            (Some(previous), false) => return self.put_object("DELETED", &previous.at(change.revision)).await,
+            (None, false) => return,
+        };
+        if self.sees_what_is_stored() {
+            let storage = &self.resource.storage;
+            let line = change.line(event, || lines::stored(event, &change.entry, storage));
+            self.lines.push(line);
+        } else {
+            self.put_object(event, &change.entry).await;
         }
     }
 
-    async fn put_object(&mut self, out: &mut BytesMut, kind: &str, entry: &Entry) {
-        if self.shape == Shape::Plain && self.resource.conversion.is_none() {
-            out.reserve(entry.size() + 40);
-            open_line(out, kind);
-            entry.put(out, &self.resource.storage);
-            out.put_slice(b"}\n");
+    fn sees_what_is_stored(&self) -> bool {
+        self.shape == Shape::Plain && self.resource.conversion.is_none()
+    }
+
+    async fn put_object(&mut self, event: &str, entry: &Entry) {
+        if self.sees_what_is_stored() {
+            self.lines.push(lines::stored(event, entry, &self.resource.storage));
             return;
         }
-        let encoded = match self.resource.encoded(entry).await {
+        // Boxed: a conversion is large, and every watch would have room for one.
+        let resource = self.resource.clone();
+        let encoded = match Box::pin(resource.encoded(entry)).await {
             Ok(encoded) => encoded,
             Err(error) => {
                 self.ended = true;
-                out.put_slice(&error_line(&error));
+                self.lines.push(lines::error(&error));
                 return;
             }
         };
-        match self.shape {
-            Shape::Plain => put_line(out, kind, &encoded),
+        let line = match self.shape {
+            Shape::Plain => lines::line(event, &encoded),
             shape => {
                 let shaped = event_object(&self.resource, &encoded, shape, self.rows, self.definitions);
                 self.definitions = Definitions::Left;
-                put_line(out, kind, &shaped);
+                lines::line(event, &shaped)
             }
-        }
+        };
+        self.lines.push(line);
     }
 
-    fn put_bookmark(&mut self, out: &mut BytesMut, initial_end: bool) {
+    fn put_bookmark(&mut self, initial_end: bool) {
         let mut metadata = json!({ "resourceVersion": self.after.to_string(), "creationTimestamp": null });
         if initial_end {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
@@ -276,25 +296,6 @@ impl Watch {
             }
             _ => mark,
         };
-        put_line(out, "BOOKMARK", object.to_string().as_bytes());
+        self.lines.push(lines::line("BOOKMARK", object.to_string().as_bytes()));
     }
-}
-
-fn open_line(out: &mut BytesMut, kind: &str) {
-    out.put_slice(b"{\"type\":\"");
-    out.put_slice(kind.as_bytes());
-    out.put_slice(b"\",\"object\":");
-}
-
-fn put_line(out: &mut BytesMut, kind: &str, object: &[u8]) {
-    out.reserve(object.len() + 40);
-    open_line(out, kind);
-    out.put_slice(object);
-    out.put_slice(b"}\n");
-}
-
-fn error_line(error: &ApiError) -> Bytes {
-    let mut out = BytesMut::new();
-    put_line(&mut out, "ERROR", error.to_json().to_string().as_bytes());
-    out.freeze()
 }

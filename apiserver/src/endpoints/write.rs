@@ -18,6 +18,7 @@ use super::respond::{self, Answer};
 use super::shapes::{self, RowObject};
 use super::{App, ObjectPath, body, list, negotiate, query, watch};
 use crate::authentication::Identity;
+use crate::cacher::Entry;
 use crate::openapi;
 use crate::registry::objects::{
     DeleteOptions, Deleted, Edit, Part, Persist, UpdateOptions, Versioned, WriteOptions, Written,
@@ -246,7 +247,7 @@ impl Target<'_> {
             {
                 gone.extend(deleted?);
             }
-            deleting.push_back(self.delete_one(entry.namespace(), entry.name(), &options));
+            deleting.push_back(self.delete_one(entry, &options));
         }
         while let Some(deleted) = deleting.next().await {
             gone.extend(deleted?);
@@ -259,9 +260,8 @@ impl Target<'_> {
 
     /// One of a collection; none when somebody else was faster, or it has changed: what is wanted is that it goes, and it
     /// does or will.
-    async fn delete_one(&self, namespace: &str, name: &str, options: &DeleteOptions) -> ApiResult<Option<Bytes>> {
-        let namespace = Some(namespace).filter(|n| !n.is_empty());
-        let deleted = self.app.objects.delete(self.resource, namespace, name, options).await;
+    async fn delete_one(&self, entry: &Entry, options: &DeleteOptions) -> ApiResult<Option<Bytes>> {
+        let deleted = self.app.objects.delete_listed(self.resource, entry, options).await;
         match deleted.map(|deletion| deletion.outcome) {
             Ok(Deleted::Gone { object, encoded }) => {
                 self.app.forget(self.resource, &object, options.write.persist).await;
@@ -328,12 +328,13 @@ impl Target<'_> {
         }
         let page = list::list(self.app, self.resource, self.namespace(), &options).await?;
         let body = if shape == Shape::Plain && self.resource.conversion.is_none() {
-            shapes::plain_list(self.resource, &page.entries, &page.head)
+            shapes::plain_list(self.resource, page.entries, &page.head)
         } else {
             let items = self.resource.encoded_all(&page.entries).await?;
-            shapes::list(self.resource, &items, &page.head, shape, rows)?
+            Body::from(shapes::list(self.resource, &items, &page.head, shape, rows)?)
         };
-        let mut answer = respond::encoded(StatusCode::OK, body);
+        let mut answer = respond::encoded(StatusCode::OK, Bytes::new());
+        *answer.body_mut() = body;
         let deprecation = self.resource.definition().and_then(|d| d.deprecation.clone());
         respond::warn(&mut answer, deprecation.as_slice());
         Ok(answer)

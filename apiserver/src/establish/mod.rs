@@ -22,7 +22,7 @@ use std::time::Duration;
 use breakbulk_store::Error as StoreError;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, CustomResourceDefinitionSpec, CustomResourceDefinitionStatus,
+    CustomResourceDefinition, CustomResourceDefinitionNames, CustomResourceDefinitionStatus,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -79,7 +79,32 @@ pub(crate) struct Establish {
 struct Served {
     rows: Rows,
     /// What they were made from; none for our own kinds at the start.
-    from: Option<(CustomResourceDefinitionSpec, Accepting)>,
+    from: Option<(Arc<CustomResourceDefinition>, Accepting)>,
+}
+
+impl Served {
+    /// Whether a definition, as it is now, comes to the same rows.
+    fn is_of(&self, crd: &Arc<CustomResourceDefinition>, accepting: Accepting) -> bool {
+        let same = |from: &Arc<CustomResourceDefinition>| Arc::ptr_eq(from, crd) || serves_the_same(from, crd);
+        self.from
+            .as_ref()
+            .is_some_and(|(from, accepted)| *accepted == accepting && same(from))
+    }
+}
+
+/// Whether nothing differs that rows are made from: all but the names that are asked for, and with those that are given.
+fn serves_the_same(one: &CustomResourceDefinition, other: &CustomResourceDefinition) -> bool {
+    fn names(crd: &CustomResourceDefinition) -> Option<&CustomResourceDefinitionNames> {
+        crd.status.as_ref()?.accepted_names.as_ref()
+    }
+    fn stored(crd: &CustomResourceDefinition) -> Option<&Vec<String>> {
+        crd.status.as_ref()?.stored_versions.as_ref()
+    }
+    let (a, b) = (&one.spec, &other.spec);
+    names(one) == names(other)
+        && stored(one) == stored(other)
+        && (&a.group, &a.scope, &a.conversion) == (&b.group, &b.scope, &b.conversion)
+        && a.versions == b.versions
 }
 
 /// Whether there is more to do soon.
@@ -178,6 +203,10 @@ impl Establish {
 
     async fn round(&mut self, adopt: &Adopt) -> Next {
         let mut all = self.observe();
+        // First, and at once: who sees that a definition is gone finds its kind gone.
+        if self.forget_gone(&all) {
+            self.publish();
+        }
         let mut next = Next::Rest;
         for index in 0..all.len() {
             match self.step(&mut all, index, adopt).await {
@@ -188,9 +217,6 @@ impl Establish {
                     next = Next::Soon;
                 }
             }
-        }
-        if self.forget_gone(&all) {
-            self.publish();
         }
         next
     }
@@ -209,9 +235,11 @@ impl Establish {
         if deleting && has_cleanup(&crd) {
             return self.clean_up(&crd, wanted, adopt).await;
         }
-        let mut with_names = (*crd).clone();
-        with_names.status = Some(wanted.clone());
-        all[index] = Arc::new(with_names);
+        if crd.status.as_ref() != Some(&wanted) {
+            let mut with_names = (*crd).clone();
+            with_names.status = Some(wanted.clone());
+            all[index] = Arc::new(with_names);
+        }
         if is_given_names(&all[index]) {
             self.serve(&all[index].clone(), adopt).await?;
             wanted = status::establish(&crd, wanted, now);
@@ -221,7 +249,7 @@ impl Establish {
     }
 
     /// Brings the rows of a definition into the table.
-    async fn serve(&mut self, crd: &CustomResourceDefinition, adopt: &Adopt) -> Result<(), RoundError> {
+    async fn serve(&mut self, crd: &Arc<CustomResourceDefinition>, adopt: &Adopt) -> Result<(), RoundError> {
         let name = name(crd);
         let rebuilt = self.rebuilt(crd).map_err(|source| RoundError::Rows {
             name: name.clone(),
@@ -256,25 +284,22 @@ impl Establish {
     }
 
     /// The rows that a definition should have, if it has others.
-    fn rebuilt(&self, crd: &CustomResourceDefinition) -> Result<Option<Served>, DefinitionError> {
+    fn rebuilt(&mut self, crd: &Arc<CustomResourceDefinition>) -> Result<Option<Served>, DefinitionError> {
         let accepting = if status::is_terminating(crd) {
             Accepting::NothingNew
         } else {
             Accepting::All
         };
-        let before = self.served.get(&name(crd));
-        let names = crd.status.as_ref().and_then(|status| status.accepted_names.clone());
-        let mut from = crd.spec.clone();
-        from.names = names.unwrap_or(from.names);
-        if before.is_some_and(|before| before.from.as_ref() == Some(&(from.clone(), accepting))) {
+        let before = self.served.get_mut(&name(crd));
+        let from = Some((crd.clone(), accepting));
+        if let Some(before) = before.filter(|before| before.is_of(crd, accepting)) {
+            before.from = from;
             return Ok(None);
         }
         let foreign = self.converter(crd)?;
+        let before = self.served.get(&name(crd));
         let rows = definition_rows(crd, accepting, before.map(|before| &before.rows.storage), foreign)?;
-        Ok(Some(Served {
-            rows,
-            from: Some((from, accepting)),
-        }))
+        Ok(Some(Served { rows, from }))
     }
 
     /// What converts between the versions of a definition, where a program of its owner's does.
@@ -323,7 +348,7 @@ impl Establish {
     /// Deletes the objects of a definition that is being deleted, and lets it go when none is left.
     async fn clean_up(
         &mut self,
-        crd: &CustomResourceDefinition,
+        crd: &Arc<CustomResourceDefinition>,
         wanted: CustomResourceDefinitionStatus,
         adopt: &Adopt,
     ) -> Result<Next, RoundError> {

@@ -41,7 +41,8 @@ pub fn encode(header: &[u8], object: &Map<String, Value>) -> Bytes {
         member(&mut out, &mut first, key, value);
     }
     out.push(b'}');
-    out.into()
+    // Without what the buffer has left over: these bytes are kept as long as the object is, by the store and the cache.
+    out.into_boxed_slice().into()
 }
 
 fn member(out: &mut Vec<u8>, first: &mut bool, key: &str, value: &Value) {
@@ -80,6 +81,16 @@ pub fn put_with_revision(out: &mut BytesMut, header: &[u8], stored: &[u8], revis
         out.put_u8(b',');
     }
     out.put_slice(rest);
+}
+
+/// How many bytes that are exactly.
+pub fn size_with_revision(header: &[u8], stored: &[u8], revision: u64) -> usize {
+    let Some(rest) = stored.strip_prefix(header) else {
+        return foreign(stored, revision).len();
+    };
+    let digits = revision.checked_ilog10().unwrap_or(0) as usize + 1;
+    let comma = usize::from(!rest.starts_with(b"}"));
+    stored.len() + FIELD.len() + digits + 1 + comma
 }
 
 fn put_decimal(out: &mut BytesMut, number: u64) {
@@ -156,6 +167,24 @@ mod tests {
         let read: Value = serde_json::from_slice(&with_revision(&head, &stored, 120)).unwrap();
         assert_eq!(read["metadata"]["resourceVersion"], "120");
         assert_eq!(read["spec"], object["spec"]);
+    }
+
+    #[test]
+    fn the_size_is_known_before_it_is_written() {
+        let head = header("g/v1", "K");
+        let empty = format!("{}}}}}", std::str::from_utf8(&head).unwrap());
+        let named = format!("{}\"name\":\"a\"}}}}", std::str::from_utf8(&head).unwrap());
+        for stored in [
+            empty.as_bytes(),
+            named.as_bytes(),
+            br#"{"metadata":{"name":"a"},"kind":"K"}"#,
+        ] {
+            for revision in [0, 1, 9, 10, 99, 1_000, u64::MAX] {
+                let written = with_revision(&head, stored, revision);
+                assert_eq!(size_with_revision(&head, stored, revision), written.len());
+                assert!(written.len() <= stored.len() + REVISION_BYTES);
+            }
+        }
     }
 
     #[test]

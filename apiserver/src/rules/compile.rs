@@ -67,7 +67,7 @@ impl Scopes {
         match scope.compile(&rule.rule, &[Type::Bool]) {
             Ok(program) => tried.program = Some(program),
             Err(error) => {
-                tried.problem = Some(problem(&error, "compilation", "cel expression must evaluate to a bool"))
+                tried.problem = Some(problem(&error, "compilation", "cel expression must evaluate to a bool"));
             }
         }
         if tried.program.is_some() && !rule.message_expression.is_empty() {

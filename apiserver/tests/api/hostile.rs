@@ -170,7 +170,7 @@ async fn what_is_too_much_is_refused_with_its_reason() {
             format!("{maps}/x"),
             "application/apply-patch+yaml",
             b"{}".to_vec(),
-            415,
+            422,
         ),
         ("GET", format!("{maps}?resourceVersion=x"), json, Vec::new(), 400),
         ("GET", format!("{maps}?sendInitialEvents=true"), json, Vec::new(), 422),

@@ -1,147 +1,228 @@
-//! The API: single requests one after the other, many at a time, lists, and how soon a watcher knows.
+//! The API: single requests one after the other, many at a time, and lists.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use breakbulk_tests::up::Up;
+use anyhow::Result;
+use breakbulk_store::{Store, Txn};
+use breakbulk_tests::store::Kind;
+use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
-use kube::{Api, Client};
 use serde_json::json;
 
 use crate::Effort;
-use crate::floors::{self, millis};
+use crate::floors::{self, megabytes, millis};
 use crate::report::{Figure, median};
+use crate::server::Server;
+use crate::wire::{Line, Wire};
 
 /// The clients of the figures with many.
 const CLIENTS: usize = 64;
 /// The objects of the list.
 const LISTED: usize = 1050;
+/// The Jobs of the other.
+const JOBS: usize = 10_000;
+/// Where ConfigMaps are.
+pub(crate) const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+/// Where Jobs are.
+pub(crate) const JOBS_PATH: &str = "/apis/breakbulk.dev/v1/namespaces/default/jobs";
 
 /// An object of about a kilobyte.
-fn object(name: String) -> ConfigMap {
-    let data = BTreeMap::from([("text".to_owned(), "x".repeat(900))]);
-    let metadata = ObjectMeta {
-        name: Some(name),
-        ..ObjectMeta::default()
-    };
-    ConfigMap {
-        metadata,
-        data: Some(data),
-        ..ConfigMap::default()
-    }
+pub(crate) fn config_map(name: &str, text_bytes: usize) -> String {
+    json!({
+        "metadata": { "name": name, "labels": { "app.kubernetes.io/name": "bench" } },
+        "data": { "text": "x".repeat(text_bytes) },
+    })
+    .to_string()
 }
 
-pub(crate) async fn measure(up: &Up, effort: Effort) -> Result<Vec<Figure>> {
-    let api: Api<ConfigMap> = up.cluster.api();
-    let trip = floors::tls_round_trip(effort.samples(2000)).await?;
-    let durable = floors::durable_kilobyte(up.scratch(), effort.samples(1000))?;
-    let mut rounds = [const { Vec::new() }; 5];
+/// A Job of about three kilobytes, as a run has them.
+pub(crate) fn job(name: &str) -> String {
+    let line = "cargo test --workspace --locked --no-fail-fast -- --test-threads 8\n";
+    json!({
+        "metadata": {
+            "name": name,
+            "labels": {
+                "breakbulk.dev/run": "bench-run", "breakbulk.dev/pipeline": "bench", "app.kubernetes.io/part-of": "bench",
+            },
+        },
+        "spec": {
+            "script": line.repeat(36),
+            "env": [{ "name": "CARGO_TERM_COLOR", "value": "always" }],
+            "resources": { "cpu": "1", "memory": "1Gi" },
+        },
+    })
+    .to_string()
+}
+
+pub(crate) async fn measure(kind: Kind, effort: Effort) -> Result<Vec<Figure>> {
+    let server = Server::start(kind).await?;
+    let mut rounds = [const { Vec::new() }; 6];
+    let mut floors = [const { Vec::new() }; 4];
     for round in 0..effort.rounds {
+        let mut line = server.wire.line().await?;
+        let measured = [
+            put(&*server.floor, effort).await?,
+            floors::tls_round_trip(effort.samples(2000)).await?,
+            put_many(&*server.floor, effort).await?,
+            floors::tls_throughput(30 << 20, effort.samples(20)).await?,
+        ];
+        floors.iter_mut().zip(measured).for_each(|(all, value)| all.push(value));
         let values = [
-            create(&api, round, effort).await?,
-            get(&api, round, effort).await?,
-            list(&up.cluster.client, &api, round, effort).await?,
-            watch(&api, round, effort).await?,
-            create_many(&api, round, effort).await?,
+            create(&mut line, round, effort).await?,
+            create_many(&server.wire, round, effort).await?,
+            get(&mut line, round, effort).await?,
+            list(&mut line, &server.wire, round, effort).await?,
+            list_jobs(&mut line, &server.wire, round, effort).await?,
+            patch(&mut line, round, effort).await?,
         ];
         rounds.iter_mut().zip(values).for_each(|(all, value)| all.push(value));
     }
-    let [create, get, list, watch, many] = rounds;
-    let write = "TLS round trip + fdatasync of 1 KB";
+    let [create, many, get, list, jobs, patch] = rounds;
+    let [put, trip, put_many, throughput] = floors.map(|floor| median(&floor));
+    let on_etcd = kind == Kind::Etcd;
+    let (create_reach, many_reach) = if on_etcd {
+        ("≤ the store's put + 0.3 ms", "≥ 80 % of the store's")
+    } else {
+        ("≤ 0.5 ms", "≥ 8000 /s")
+    };
     Ok(vec![
-        Figure::new("API: create of 1 KB, one client, p50", "ms", create).floor(write, trip + durable),
-        Figure::new("API: get, one client, p50", "ms", get).floor("TLS round trip of 1 KB", trip),
-        Figure::new(format!("API: list of {LISTED} objects, p50"), "ms", list).floor("TLS round trip of 1 KB", trip),
-        Figure::new("API: patch sent → event at a watcher, p50", "ms", watch).floor(write, trip + durable),
-        Figure::new(format!("API: creates, {CLIENTS} clients"), "/s", many),
+        Figure::new("create of 1 KB, one client, p50", "ms", create)
+            .floor("the store's put", put)
+            .peer(2.05)
+            .reach(create_reach),
+        Figure::new(format!("creates, {CLIENTS} clients"), "/s", many)
+            .floor("the store's puts, 64 at a time", put_many)
+            .peer(1880.0)
+            .reach(many_reach),
+        Figure::new("get, one client, p50", "ms", get)
+            .floor("TLS round trip of 1 KB", trip)
+            .peer(1.13)
+            .reach("≤ 0.2 ms"),
+        Figure::new("merge patch, one client, p50", "ms", patch)
+            .floor("the store's put", put)
+            .peer(2.3),
+        Figure::new(format!("list of {LISTED} objects (1.2 MB), p50"), "ms", list)
+            .floor("the same bytes over TLS", 1.2 / throughput * 1000.0)
+            .peer(18.5)
+            .reach("≤ 2 ms"),
+        Figure::new(format!("list of {JOBS} Jobs of 3 KB"), "MB/s", jobs)
+            .floor("bytes over TLS", throughput)
+            .reach("≥ 800 MB/s"),
     ])
 }
 
-async fn create(api: &Api<ConfigMap>, round: usize, effort: Effort) -> Result<f64> {
+async fn put(store: &dyn Store, effort: Effort) -> Result<f64> {
+    let value = Bytes::from(vec![b'x'; 1024]);
     let mut times = Vec::new();
-    for index in 0..effort.samples(500) {
-        let object = object(format!("one-{round}-{index}"));
+    for index in 0..effort.samples(1000) {
         let start = Instant::now();
-        api.create(&PostParams::default(), &object).await?;
+        store
+            .txn(Txn::put(format!("/bench/one/{index}"), value.clone()))
+            .await?;
         times.push(millis(start.elapsed()));
     }
     Ok(median(&times))
 }
 
-async fn get(api: &Api<ConfigMap>, round: usize, effort: Effort) -> Result<f64> {
-    let mut times = Vec::new();
-    for index in 0..effort.samples(500) {
-        let start = Instant::now();
-        api.get(&format!("one-{round}-{index}")).await?;
-        times.push(millis(start.elapsed()));
-    }
-    Ok(median(&times))
-}
-
-async fn list(client: &Client, api: &Api<ConfigMap>, round: usize, effort: Effort) -> Result<f64> {
-    let labelled = |index: usize| {
-        let mut object = object(format!("listed-{round}-{index}"));
-        object.metadata.labels = Some(BTreeMap::from([("round".to_owned(), round.to_string())]));
-        object
-    };
-    many(api, (0..LISTED).map(labelled)).await?;
-    // Read as text: what is measured is the server, not how fast a client decodes.
-    let uri = format!("{}?labelSelector=round%3D{round}", api.resource_url());
-    let mut times = Vec::new();
-    for _ in 0..effort.samples(50) {
-        let request = http::Request::get(&uri).body(Vec::new()).context("a bad request")?;
-        let start = Instant::now();
-        let listed = client.request_text(request).await?;
-        times.push(millis(start.elapsed()));
-        anyhow::ensure!(listed.matches("listed-").count() >= LISTED, "objects are missing");
-    }
-    Ok(median(&times))
-}
-
-async fn watch(api: &Api<ConfigMap>, round: usize, effort: Effort) -> Result<f64> {
-    let name = format!("watched-{round}");
-    let made = api.create(&PostParams::default(), &object(name.clone())).await?;
-    let version = made.metadata.resource_version.context("no resourceVersion")?;
-    let params = WatchParams::default().fields(&format!("metadata.name={name}"));
-    let mut events = api.watch(&params, &version).await?.boxed();
-    let mut times = Vec::new();
-    for count in 0..effort.samples(300) {
-        let patch = Patch::Merge(json!({ "data": { "count": count.to_string() } }));
-        let start = Instant::now();
-        let patched = async {
-            api.patch(&name, &PatchParams::default(), &patch)
-                .await
-                .context("cannot patch")
-        };
-        let seen = async {
-            loop {
-                match events.try_next().await?.context("the watch ended")? {
-                    WatchEvent::Modified(_) => return anyhow::Ok(millis(start.elapsed())),
-                    _ => continue,
-                }
-            }
-        };
-        let (_, time) = tokio::try_join!(patched, seen)?;
-        times.push(time);
-    }
-    Ok(median(&times))
-}
-
-async fn create_many(api: &Api<ConfigMap>, round: usize, effort: Effort) -> Result<f64> {
-    let count = effort.samples(5000);
+#[expect(clippy::cast_precision_loss, reason = "a small number")]
+async fn put_many(store: &dyn Store, effort: Effort) -> Result<f64> {
+    let value = Bytes::from(vec![b'x'; 1024]);
+    let count = effort.samples(10_000);
+    let puts = (0..count).map(|index| store.txn(Txn::put(format!("/bench/many/{}", index % 5000), value.clone())));
     let start = Instant::now();
-    many(api, (0..count).map(|index| object(format!("many-{round}-{index}")))).await?;
-    #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let count = count as f64;
-    Ok(count / start.elapsed().as_secs_f64())
+    futures::stream::iter(puts)
+        .buffer_unordered(CLIENTS)
+        .try_for_each(|_| async { Ok(()) })
+        .await?;
+    Ok(count as f64 / start.elapsed().as_secs_f64())
 }
 
-async fn many(api: &Api<ConfigMap>, objects: impl Iterator<Item = ConfigMap>) -> Result<()> {
-    let create = |object: ConfigMap| async move { api.create(&PostParams::default(), &object).await.map(drop) };
-    let created = futures::stream::iter(objects).map(create).buffer_unordered(CLIENTS);
-    created.try_collect::<Vec<()>>().await.context("cannot create")?;
-    Ok(())
+async fn create(line: &mut Line, round: usize, effort: Effort) -> Result<f64> {
+    let mut times = Vec::new();
+    for index in 0..effort.samples(1000) {
+        let object = config_map(&format!("one-{round}-{index}"), 600);
+        let start = Instant::now();
+        line.ask("POST", CONFIG_MAPS, object).await?;
+        times.push(millis(start.elapsed()));
+    }
+    Ok(median(&times))
+}
+
+async fn get(line: &mut Line, round: usize, effort: Effort) -> Result<f64> {
+    let mut times = Vec::new();
+    for index in 0..effort.samples(1000) {
+        let path = format!("{CONFIG_MAPS}/one-{round}-{index}");
+        let start = Instant::now();
+        line.ask("GET", &path, "").await?;
+        times.push(millis(start.elapsed()));
+    }
+    Ok(median(&times))
+}
+
+async fn patch(line: &mut Line, round: usize, effort: Effort) -> Result<f64> {
+    let mut times = Vec::new();
+    for index in 0..effort.samples(1000) {
+        let path = format!("{CONFIG_MAPS}/one-{round}-{index}");
+        let change = json!({ "data": { "count": index.to_string() } }).to_string();
+        let start = Instant::now();
+        line.ask("PATCH", &path, change).await?;
+        times.push(millis(start.elapsed()));
+    }
+    Ok(median(&times))
+}
+
+async fn list(line: &mut Line, wire: &Wire, round: usize, effort: Effort) -> Result<f64> {
+    let namespace = format!("listed-{round}");
+    make_namespace(line, &namespace).await?;
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+    fill(wire, &path, LISTED, |index| config_map(&format!("listed-{index}"), 850)).await?;
+    let mut times = Vec::new();
+    for _ in 0..effort.samples(100) {
+        let start = Instant::now();
+        line.count(&path).await?;
+        times.push(millis(start.elapsed()));
+    }
+    Ok(median(&times))
+}
+
+async fn list_jobs(line: &mut Line, wire: &Wire, round: usize, effort: Effort) -> Result<f64> {
+    if round == 0 {
+        fill(wire, JOBS_PATH, JOBS, |index| job(&format!("listed-{index}"))).await?;
+    }
+    let mut rates = Vec::new();
+    for _ in 0..effort.samples(20) {
+        let start = Instant::now();
+        let bytes = line.count(JOBS_PATH).await?;
+        rates.push(megabytes(bytes as u64) / start.elapsed().as_secs_f64());
+    }
+    Ok(median(&rates))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a small number")]
+async fn create_many(wire: &Wire, round: usize, effort: Effort) -> Result<f64> {
+    let count = effort.samples(10_000);
+    let make = |index: usize| config_map(&format!("many-{round}-{index}"), 600);
+    let took = fill(wire, CONFIG_MAPS, count, make).await?;
+    Ok(count as f64 / took.as_secs_f64())
+}
+
+/// Makes a namespace.
+pub(crate) async fn make_namespace(line: &mut Line, name: &str) -> Result<()> {
+    let namespace = json!({ "metadata": { "name": name } }).to_string();
+    line.ask("POST", "/api/v1/namespaces", namespace).await.map(drop)
+}
+
+/// Creates many objects, by clients with a connection each; how long it took once they were connected.
+pub(crate) async fn fill(wire: &Wire, path: &str, count: usize, make: impl Fn(usize) -> String) -> Result<Duration> {
+    let make = &make;
+    let lines = futures::future::try_join_all((0..CLIENTS).map(|_| wire.line())).await?;
+    let client = |(first, mut line): (usize, Line)| async move {
+        for index in (first..count).step_by(CLIENTS) {
+            line.ask("POST", path, make(index)).await?;
+        }
+        anyhow::Ok(())
+    };
+    let start = Instant::now();
+    futures::future::try_join_all(lines.into_iter().enumerate().map(client)).await?;
+    Ok(start.elapsed())
 }

@@ -95,19 +95,6 @@ pub(crate) fn start_of(program: &Path, samples: usize) -> Result<f64> {
     Ok(median(&times))
 }
 
-/// One kilobyte appended and made durable, in ms.
-pub(crate) fn durable_kilobyte(directory: &Path, samples: usize) -> Result<f64> {
-    let mut file = File::create(directory.join("floor")).context("cannot make a file")?;
-    let mut times = Vec::with_capacity(samples);
-    for _ in 0..samples {
-        let start = Instant::now();
-        file.write_all(&[7; 1024]).context("cannot write")?;
-        file.sync_data().context("cannot sync")?;
-        times.push(millis(start.elapsed()));
-    }
-    Ok(median(&times))
-}
-
 /// A request of 1 KB and its answer over TLS on the loopback, on a connection that is there, in ms.
 pub(crate) async fn tls_round_trip(samples: usize) -> Result<f64> {
     let (server, client) = tls()?;
@@ -146,6 +133,108 @@ pub(crate) async fn tls_round_trip(samples: usize) -> Result<f64> {
     drop(stream);
     serving.abort();
     Ok(median(&times))
+}
+
+/// Bytes sent over TLS on the loopback and read: MB/s.
+pub(crate) async fn tls_throughput(bytes: usize, samples: usize) -> Result<f64> {
+    let (server, client) = tls()?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .context("cannot listen")?;
+    let address = listener.local_addr().context("no address")?;
+    let serving = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await?;
+        let mut stream = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(socket).await?;
+        let data = vec![7; bytes];
+        while stream.read_u8().await.is_ok() {
+            stream.write_all(&data).await?;
+            stream.flush().await?;
+        }
+        anyhow::Ok(())
+    });
+    let socket = tokio::net::TcpStream::connect(address)
+        .await
+        .context("cannot connect")?;
+    let name = ServerName::try_from("localhost").context("not a name")?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let mut stream = connector.connect(name, socket).await.context("no TLS")?;
+    let mut buffer = vec![0; 64 << 10];
+    let mut rates = Vec::with_capacity(samples);
+    for _ in 0..samples {
+        let start = Instant::now();
+        stream.write_u8(1).await.context("cannot write")?;
+        stream.flush().await.context("cannot flush")?;
+        let mut left = bytes;
+        while left > 0 {
+            left -= stream.read(&mut buffer).await.context("cannot read")?;
+        }
+        rates.push(megabytes(bytes as u64) / start.elapsed().as_secs_f64());
+    }
+    drop(stream);
+    serving.abort();
+    Ok(median(&rates))
+}
+
+/// One kilobyte from a bare HTTP/2 server to this many readers of streams that are open: ms until the last has it.
+pub(crate) async fn fan_out(readers: usize, per_connection: usize, samples: usize) -> Result<f64> {
+    let (mut server, client) = tls()?;
+    server.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .context("cannot listen")?;
+    let address = listener.local_addr().context("no address")?.to_string();
+    let (events, _) = tokio::sync::broadcast::channel::<bytes::Bytes>(16);
+    let sender = events.clone();
+    let serving = tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await?;
+            socket.set_nodelay(true)?;
+            let (acceptor, sender) = (acceptor.clone(), sender.clone());
+            tokio::spawn(async move { serve_stream(acceptor.accept(socket).await?, sender).await });
+        }
+        #[expect(unreachable_code, reason = "it says what the errors are")]
+        anyhow::Ok(())
+    });
+    let wire = crate::wire::Wire::to(client, address);
+    let mut kilobyte = vec![b'x'; 1023];
+    kilobyte.push(b'\n');
+    let kilobyte = bytes::Bytes::from(kilobyte);
+    let (seen, mut tasks) = crate::watchers::watch(&wire, readers, per_connection, "/", 0).await?;
+    let mut times = Vec::new();
+    for _ in 0..samples {
+        let start = Instant::now();
+        events.send(kilobyte.clone()).context("nobody listens")?;
+        seen.everybody(readers).await;
+        times.push(millis(start.elapsed()));
+    }
+    tasks.shutdown().await;
+    serving.abort();
+    Ok(median(&times))
+}
+
+/// Answers every request of a connection with all events from then on.
+async fn serve_stream(
+    stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>,
+    events: tokio::sync::broadcast::Sender<bytes::Bytes>,
+) -> Result<()> {
+    let service = hyper::service::service_fn(move |_| {
+        let events = events.subscribe();
+        let frames = futures::stream::unfold(events, |mut events| async move {
+            let event = events.recv().await.ok()?;
+            Some((
+                Ok::<_, std::convert::Infallible>(hyper::body::Frame::data(event)),
+                events,
+            ))
+        });
+        let body = http_body_util::StreamBody::new(Box::pin(frames));
+        std::future::ready(Ok::<_, std::convert::Infallible>(http::Response::new(body)))
+    });
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let connection = hyper::server::conn::http2::Builder::new(executor)
+        .max_concurrent_streams(1000)
+        .serve_connection(hyper_util::rt::TokioIo::new(stream), service);
+    connection.await.context("a connection ended badly")
 }
 
 fn tls() -> Result<(rustls::ServerConfig, rustls::ClientConfig)> {

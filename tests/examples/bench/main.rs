@@ -9,7 +9,11 @@ mod floors;
 mod jobs;
 mod logs;
 mod report;
+mod server;
 mod start;
+mod stored;
+mod watchers;
+mod wire;
 
 use anyhow::{Context as _, Result};
 use breakbulk_tests::store::Kind;
@@ -17,6 +21,20 @@ use breakbulk_tests::up::Up;
 use clap::Parser;
 
 use crate::report::Figure;
+
+/// What is measured together. Those of the API are of the API server alone, in a process of its own.
+const GROUPS: [&str; 10] = [
+    "start",
+    "api",
+    "api-watchers",
+    "api-idle-watch",
+    "api-memory",
+    "api-delete",
+    "first-byte",
+    "jobs",
+    "echo",
+    "throughput",
+];
 
 /// Measure Breakbulk on this machine.
 #[derive(Debug, Parser)]
@@ -65,7 +83,7 @@ async fn main() -> Result<()> {
     };
     let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|part| name.contains(part.as_str()));
     let mut figures = Vec::new();
-    for group in ["start", "api", "first-byte", "jobs", "echo", "throughput"] {
+    for group in GROUPS {
         if !wanted(group) {
             continue;
         }
@@ -84,13 +102,18 @@ async fn main() -> Result<()> {
 }
 
 async fn measure(group: &str, kind: Kind, effort: Effort) -> Result<Vec<Figure>> {
-    if group == "start" {
-        return start::measure(kind, effort).await;
+    match group {
+        "start" => return start::measure(kind, effort).await,
+        "api" => return api::measure(kind, effort).await,
+        "api-watchers" => return watchers::fan_out(kind, effort).await,
+        "api-idle-watch" => return watchers::idle(kind, effort).await,
+        "api-memory" => return stored::memory(kind, effort).await,
+        "api-delete" => return stored::delete_collection(kind, effort).await,
+        _ => {}
     }
     // Each group on a fresh server, so that none measures what another left behind.
     let up = Up::start(kind, &["--slots", "64"]).await?;
     match group {
-        "api" => api::measure(&up, effort).await,
         "first-byte" => jobs::first_byte(&up, effort).await,
         "jobs" => jobs::many(&up, effort).await,
         "echo" => logs::echo(&up, effort).await,

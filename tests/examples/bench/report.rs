@@ -15,6 +15,8 @@ pub(crate) struct Figure {
     pub(crate) rounds: Vec<f64>,
     /// What this machine can do at best, and by what that was measured.
     pub(crate) floor: Option<Floor>,
+    /// What kube-apiserver over etcd takes on such a machine, measured apart.
+    pub(crate) peer: Option<f64>,
     /// What is to be reached, for people.
     pub(crate) reach: Option<&'static str>,
 }
@@ -34,6 +36,7 @@ impl Figure {
             unit,
             rounds,
             floor: None,
+            peer: None,
             reach: None,
         }
     }
@@ -42,6 +45,14 @@ impl Figure {
     pub(crate) fn floor(self, what: &'static str, value: f64) -> Self {
         Self {
             floor: Some(Floor { what, value }),
+            ..self
+        }
+    }
+
+    /// With the figure of kube-apiserver.
+    pub(crate) fn peer(self, value: f64) -> Self {
+        Self {
+            peer: Some(value),
             ..self
         }
     }
@@ -77,10 +88,18 @@ pub(crate) fn median(samples: &[f64]) -> f64 {
 
 /// Prints the table.
 pub(crate) fn print(figures: &[Figure]) {
-    let head = ["what", "median", "rounds", "floor, measured now", "to reach"].map(str::to_owned);
-    let rows: Vec<[String; 5]> = std::iter::once(head).chain(figures.iter().map(row)).collect();
+    let head = [
+        "what",
+        "median",
+        "rounds",
+        "floor, measured now",
+        "kube-apiserver (ratio)",
+        "to reach",
+    ]
+    .map(str::to_owned);
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(figures.iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 5] = std::array::from_fn(width);
+    let widths: [usize; 6] = std::array::from_fn(width);
     for row in &rows {
         let cells: Vec<String> = row
             .iter()
@@ -91,7 +110,7 @@ pub(crate) fn print(figures: &[Figure]) {
     }
 }
 
-fn row(figure: &Figure) -> [String; 5] {
+fn row(figure: &Figure) -> [String; 6] {
     let unit = figure.unit;
     let (low, high) = (percentile(&figure.rounds, 0.0), percentile(&figure.rounds, 1.0));
     let spread = if figure.rounds.len() > 1 {
@@ -108,8 +127,16 @@ fn row(figure: &Figure) -> [String; 5] {
         format!("{} {unit}", short(median(&figure.rounds))),
         spread,
         floor.unwrap_or_default(),
+        figure.peer.map(|peer| against(figure, peer)).unwrap_or_default(),
         figure.reach.unwrap_or_default().to_owned(),
     ]
+}
+
+/// The peer's figure, and how many times better ours is.
+fn against(figure: &Figure, peer: f64) -> String {
+    let ours = median(&figure.rounds);
+    let ratio = if figure.unit == "/s" { ours / peer } else { peer / ours };
+    format!("{} {} ({} ×)", short(peer), figure.unit, short(ratio))
 }
 
 /// Three digits are more than such a machine repeats.

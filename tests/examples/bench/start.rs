@@ -10,6 +10,7 @@ use breakbulk_tests::up::{self, Up};
 use crate::Effort;
 use crate::floors::{self, millis};
 use crate::report::{Figure, median};
+use crate::server::memory_field;
 
 /// For how long it is watched doing nothing.
 const IDLE: Duration = Duration::from_secs(10);
@@ -63,15 +64,10 @@ async fn idle(up: &Up, effort: Effort) -> Result<Vec<Figure>> {
         tokio::time::sleep(IDLE.mul_f64(if effort.percent < 100 { 0.3 } else { 1.0 })).await;
         processor.push(100.0 * (processor_seconds(pid.as_raw())? - before) / start.elapsed().as_secs_f64());
     }
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("cannot read smaps_rollup")?;
-    let field = |name: &str| {
-        let line = rollup.lines().find(|line| line.starts_with(name))?;
-        let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-        Some(kilobytes / 1024.0)
-    };
+    let field = |name: &str| memory_field(pid.as_raw(), name);
     Ok(vec![
-        Figure::new("idle bulk up: memory, PSS", "MB", field("Pss:").into_iter().collect()).reach("≤ 40 MB"),
-        Figure::new("idle bulk up: memory, RSS", "MB", field("Rss:").into_iter().collect()).reach("≤ 40 MB"),
+        Figure::new("idle bulk up: memory, PSS", "MB", field("Pss:")?.into_iter().collect()).reach("≤ 40 MB"),
+        Figure::new("idle bulk up: memory, RSS", "MB", field("Rss:")?.into_iter().collect()).reach("≤ 40 MB"),
         Figure::new("idle bulk up: processor", "% of a core", processor).reach("< 1 %"),
     ])
 }

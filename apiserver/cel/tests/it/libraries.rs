@@ -115,7 +115,7 @@ fn regular_expressions() {
         ("'1 2 3'.findAll('[0-9]', 2)", "[\"1\",\"2\"]"),
         (
             "'a'.matches(['(', 'x'][0])",
-            "error: error parsing regexp: invalid or unsupported Perl syntax: `(`",
+            "error: error parsing regexp: missing closing ): `(`",
         ),
     ]);
 }

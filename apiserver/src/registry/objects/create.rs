@@ -59,7 +59,9 @@ impl Objects {
                 value["metadata"]["name"] = Value::from(metadata::generate_name(&base));
                 (resource.rules.prepare)(&mut value, None);
             }
-            let tried = self.try_create(subject, value.clone(), options, &mut remarks).await?;
+            // A name that was given is tried once.
+            let object = if generate { value.clone() } else { value.take() };
+            let tried = self.try_create(subject, object, options, &mut remarks).await?;
             if let Some(encoded) = tried {
                 return Ok(Written::kept(encoded, remarks));
             }

@@ -1,13 +1,14 @@
 //! Deleting an object: at once, or by marking it when something holds it back
 //! (`k8s.io/apiserver/pkg/registry/generic/registry/store.go`).
 
-use breakbulk_store::{Txn, TxnOutcome};
+use breakbulk_store::{KeyValue, Revision, Txn, TxnOutcome};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Objects, Persist, Subject, TRIES, WriteOptions, object, seen};
 use crate::admission::{Operation, Remarks};
+use crate::cacher::Entry;
 use crate::registry::metadata;
 use crate::registry::resource::Resource;
 use crate::status::{ApiError, ApiResult};
@@ -86,7 +87,41 @@ impl Objects {
         name: &str,
         options: &DeleteOptions,
     ) -> ApiResult<Deletion> {
-        let mut found = self.read(resource, namespace, name).await?;
+        let found = self.read(resource, namespace, name).await?;
+        self.delete_found(resource, (namespace, name), found, options).await
+    }
+
+    /// Deletes an object that a list has just found, or marks it. It is not read again: if it is not any more what it was
+    /// there, the store says so and tells what it is now.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn delete_listed(
+        &self,
+        resource: &Resource,
+        entry: &Entry,
+        options: &DeleteOptions,
+    ) -> ApiResult<Deletion> {
+        let namespace = Some(entry.namespace()).filter(|namespace| !namespace.is_empty());
+        let revision = Revision(entry.revision);
+        let found = KeyValue {
+            key: self.key(resource, namespace, entry.name()),
+            value: entry.stored().clone(),
+            // Nothing here asks for it.
+            create_revision: Revision::ZERO,
+            mod_revision: revision,
+        };
+        self.delete_found(resource, (namespace, entry.name()), found, options)
+            .await
+    }
+
+    async fn delete_found(
+        &self,
+        resource: &Resource,
+        (namespace, name): (Option<&str>, &str),
+        mut found: KeyValue,
+        options: &DeleteOptions,
+    ) -> ApiResult<Deletion> {
         for _ in 0..TRIES {
             let old = self.outside(resource, &found).await?;
             check(resource, &old, name, options)?;
