@@ -45,7 +45,7 @@ enum Step {
 enum End {
     Well,
     Badly,
-    WellInTheEnd,
+    Eventually,
 }
 
 #[derive(Clone, Debug)]
@@ -133,7 +133,7 @@ fn call(line: usize, text: &str) -> Result<Call> {
         }
         rest = after;
     }
-    for (mark, meaning) in [("! ", End::Badly), ("? ", End::WellInTheEnd)] {
+    for (mark, meaning) in [("! ", End::Badly), ("? ", End::Eventually)] {
         if let Some(after) = rest.strip_prefix(mark) {
             (end, rest) = (meaning, after);
         }
@@ -199,7 +199,7 @@ impl Call {
             command.envs(arguments.iter().filter_map(|word| word.split_once('=')));
             kubectl.run_command(command, "").await
         };
-        if self.end != End::WellInTheEnd {
+        if self.end != End::Eventually {
             return self.judge(&once().await?, &expected);
         }
         wait::until("what is expected", SOON, async || {

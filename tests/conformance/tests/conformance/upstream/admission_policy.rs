@@ -151,7 +151,7 @@ async fn operations(case: &Case, collection: &str, make: impl Fn(&str) -> Value)
     ensure!(patched["metadata"]["annotations"]["patched"] == "true", "{patched}");
     watch.skip_to("MODIFIED", &name("a")).await?;
     case.edit(&path, |object| {
-        object["metadata"]["annotations"]["updated"] = json!("true")
+        object["metadata"]["annotations"]["updated"] = json!("true");
     })
     .await?;
     // The server says what it thinks of a policy in its status: that is told, too.

@@ -53,7 +53,7 @@ async fn update(case: &Case) -> Result<()> {
     let path = format!("/api/v1/namespaces/{}", case.namespace);
     let updated = case
         .edit(&path, |namespace| {
-            namespace["metadata"]["labels"]["case"] = json!("updated")
+            namespace["metadata"]["labels"]["case"] = json!("updated");
         })
         .await?;
     ensure!(updated["metadata"]["labels"]["case"] == "updated", "{updated}");

@@ -84,7 +84,7 @@ async fn update_and_delete(case: &Case) -> Result<()> {
     ensure!(made["spec"]["hard"] == hard, "{made}");
     let updated = case
         .edit(&path, |quota| {
-            quota["spec"]["hard"] = json!({ "cpu": "2", "memory": "1Gi" })
+            quota["spec"]["hard"] = json!({ "cpu": "2", "memory": "1Gi" });
         })
         .await?;
     ensure!(
