@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Operation, Remarks, Request, Step};
+use super::{Operation, Remarks, Request, Step, Touched};
 use crate::registry::object;
 use crate::registry::objects::Objects;
 use crate::status::{ApiError, ApiResult};
@@ -17,11 +17,17 @@ pub struct NamespaceLifecycle;
 
 #[async_trait]
 impl Step for NamespaceLifecycle {
-    async fn mutate(&self, objects: &Objects, request: &Request<'_>, _: &mut Value, _: &mut Remarks) -> ApiResult<()> {
-        match request.operation {
-            Operation::Create => may_create(objects, request).await,
-            Operation::Update | Operation::Delete => Ok(()),
+    async fn mutate(
+        &self,
+        objects: &Objects,
+        request: &Request<'_>,
+        _: &mut Value,
+        _: &mut Remarks,
+    ) -> ApiResult<Touched> {
+        if request.operation == Operation::Create {
+            may_create(objects, request).await?;
         }
+        Ok(Touched::No)
     }
 
     async fn validate(&self, _: &Objects, request: &Request<'_>, _: &mut Remarks) -> ApiResult<()> {

@@ -93,7 +93,7 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// The object as it is; none when it comes to be.
     pub old: Option<&'a Value>,
-    /// The object as it will be; none when it goes.
+    /// The object as it will be; none when it goes, and none while the steps may still change it: then they have it apart.
     pub new: Option<&'a Value>,
     /// Whether it is kept.
     pub persist: Persist,
@@ -121,6 +121,15 @@ impl Remarks {
     }
 }
 
+/// Whether a step has changed an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// It is as it was: nothing has to be looked at again.
+    No,
+    /// It may differ.
+    Yes,
+}
+
 /// A step. Each is asked about every write; it says nothing about what is not its business.
 #[async_trait]
 pub trait Step: Send + Sync {
@@ -134,9 +143,9 @@ pub trait Step: Send + Sync {
         request: &Request<'_>,
         new: &mut Value,
         remarks: &mut Remarks,
-    ) -> ApiResult<()> {
+    ) -> ApiResult<Touched> {
         let _ = (objects, request, new, remarks);
-        Ok(())
+        Ok(Touched::No)
     }
 
     /// Decides about the complete object.
@@ -185,11 +194,14 @@ impl Chain {
         request: &Request<'_>,
         new: &mut Value,
         remarks: &mut Remarks,
-    ) -> ApiResult<()> {
+    ) -> ApiResult<Touched> {
+        let mut touched = Touched::No;
         for step in &self.steps {
-            step.mutate(objects, request, new, remarks).await?;
+            if step.mutate(objects, request, new, remarks).await? == Touched::Yes {
+                touched = Touched::Yes;
+            }
         }
-        Ok(())
+        Ok(touched)
     }
 
     /// Asks every step.

@@ -1,9 +1,11 @@
 //! One object as the cache holds it: the very bytes that the store has, and beside them the few things that selectors ask
 //! for. The resourceVersion is put in when the object is sent; watchers, lists and gets share the bytes.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::registry::{Storage, object};
@@ -24,11 +26,41 @@ pub struct Entry {
 /// What the object is in other versions, as far as somebody has asked.
 type Converted = Mutex<Vec<(String, Bytes)>>;
 
+/// What selectors ask for of an object of any kind.
+#[derive(Default, Deserialize)]
+struct Head {
+    #[serde(default)]
+    metadata: HeadMetadata,
+}
+
+#[derive(Default, Deserialize)]
+struct HeadMetadata {
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
 impl Entry {
     /// From what the store holds. A value that is not JSON (nobody here writes such) becomes an entry without labels.
     pub fn new(storage: &Storage, key: Arc<str>, stored: Bytes, revision: u64) -> Self {
+        if storage.fields.is_empty() {
+            return Self::labelled(key, stored, revision);
+        }
         let value: Value = serde_json::from_slice(&stored).unwrap_or(Value::Null);
         Self::of(storage, key, stored, &value, revision)
+    }
+
+    /// Of a kind whose selectors name labels alone: the rest of the object is passed over, not read.
+    fn labelled(key: Arc<str>, stored: Bytes, revision: u64) -> Self {
+        let head: Head = serde_json::from_slice(&stored).unwrap_or_default();
+        let labels = head.metadata.labels.unwrap_or_default();
+        Self {
+            key,
+            revision,
+            labels: labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+            fields: Box::default(),
+            stored,
+            converted: OnceLock::new(),
+        }
     }
 
     /// The same for what was stored before the definition of its kind was what it is now: what it lacks is filled in.

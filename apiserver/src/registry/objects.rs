@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::resource::{Body, Resource};
 use super::{Registry, metadata, mistakes, object};
-use crate::admission::{Author, Chain, Operation, Remarks, Request};
+use crate::admission::{Author, Chain, Operation, Remarks, Request, Touched};
 use crate::cacher::{Cacher, Entry};
 use crate::managed;
 use crate::status::{ApiError, ApiResult};
@@ -225,10 +225,8 @@ impl Objects {
         let Author::Client(identity) = &options.author else {
             return Ok(());
         };
-        let before = new.clone();
-        let asked = request.asked(identity, options, Some(&before));
-        self.admission.mutate(self, &asked, new, remarks).await?;
-        if *new != before {
+        let asked = request.asked(identity, options, None);
+        if self.admission.mutate(self, &asked, new, remarks).await? == Touched::Yes {
             shape(request.resource, new, &[], FieldValidation::Ignore)?;
         }
         if let Some(old) = request.old {
@@ -352,7 +350,7 @@ fn shape(
             definition.schema.default(value);
         }
         Body::Typed(through) => {
-            let kept = through(value.clone()).map_err(bad)?;
+            let kept = through(value).map_err(bad)?;
             unknown.extend(metadata::unknown_fields(value, &kept, ""));
             *value = kept;
         }

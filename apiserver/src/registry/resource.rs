@@ -111,7 +111,7 @@ pub enum Body {
     Schema(Arc<Definition>),
     /// By reading it into the Kubernetes type and writing it out again: what is unknown falls out, what has the
     /// wrong type is an error.
-    Typed(fn(Value) -> Result<Value, String>),
+    Typed(fn(&Value) -> Result<Value, String>),
     /// Nothing of this kind can be written.
     Absent,
 }

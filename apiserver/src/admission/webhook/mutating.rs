@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::call::{Outcome, Question};
 use super::configuration::{Hook, Hooks, Reinvocation};
 use super::review::Role;
-use crate::admission::{Operation, Remarks, Request, Step, matching};
+use crate::admission::{Operation, Remarks, Request, Step, Touched, matching};
 use crate::authorization::Authorizer;
 use crate::patch;
 use crate::registry::objects::Objects;
@@ -44,7 +44,7 @@ impl Step for MutatingWebhooks {
         request: &Request<'_>,
         new: &mut Value,
         remarks: &mut Remarks,
-    ) -> ApiResult<()> {
+    ) -> ApiResult<Touched> {
         let mut object = Some(new.take());
         let answer = self.ask_all(objects, request, &mut object, remarks).await;
         if let Some(object) = object {
@@ -56,7 +56,7 @@ impl Step for MutatingWebhooks {
     /// What goes cannot be changed, but its going can be refused.
     async fn validate(&self, objects: &Objects, request: &Request<'_>, remarks: &mut Remarks) -> ApiResult<()> {
         match request.operation {
-            Operation::Delete => self.ask_all(objects, request, &mut None, remarks).await,
+            Operation::Delete => self.ask_all(objects, request, &mut None, remarks).await.map(drop),
             Operation::Create | Operation::Update => Ok(()),
         }
     }
@@ -76,10 +76,11 @@ impl MutatingWebhooks {
         request: &Request<'_>,
         new: &mut Option<Value>,
         remarks: &mut Remarks,
-    ) -> ApiResult<()> {
+    ) -> ApiResult<Touched> {
         let hooks = self.hooks.get(objects);
+        let mut touched = Touched::No;
         if hooks.is_empty() || matching::is_exempt(request) {
-            return Ok(());
+            return Ok(touched);
         }
         let mut again = Again::default();
         for round in 0..2 {
@@ -93,6 +94,7 @@ impl MutatingWebhooks {
                     continue;
                 };
                 if changed {
+                    touched = Touched::Yes;
                     again.due.append(&mut again.asked);
                 }
                 if hook.reinvocation == Reinvocation::IfNeeded {
@@ -100,7 +102,7 @@ impl MutatingWebhooks {
                 }
             }
         }
-        Ok(())
+        Ok(touched)
     }
 
     /// Asks one; tells whether it has changed anything, or nothing when it was not asked.

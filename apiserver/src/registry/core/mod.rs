@@ -47,7 +47,7 @@ struct Row {
     subresources: &'static [Subresource],
     names: NameRule,
     fields: &'static [&'static str],
-    typed: fn(Value) -> Result<Value, String>,
+    typed: fn(&Value) -> Result<Value, String>,
     rules: Rules,
     generation: Generation,
 }
@@ -64,8 +64,8 @@ const PLAIN: Rules = Rules {
 };
 
 /// Reads a body into its type and writes it out again.
-fn through<T: DeserializeOwned + Serialize>(body: Value) -> Result<Value, String> {
-    let typed: T = serde_json::from_value(body).map_err(|e| e.to_string())?;
+fn through<T: DeserializeOwned + Serialize>(body: &Value) -> Result<Value, String> {
+    let typed = T::deserialize(body).map_err(|e| e.to_string())?;
     serde_json::to_value(typed).map_err(|e| e.to_string())
 }
 
@@ -73,7 +73,7 @@ fn through<T: DeserializeOwned + Serialize>(body: Value) -> Result<Value, String
 type Names = (&'static str, &'static str, &'static [&'static str]);
 
 /// A row without anything special.
-const fn plain(group: &'static str, names: Names, namespaced: bool, typed: fn(Value) -> Result<Value, String>) -> Row {
+const fn plain(group: &'static str, names: Names, namespaced: bool, typed: fn(&Value) -> Result<Value, String>) -> Row {
     Row {
         group,
         kind: names.0,
