@@ -53,7 +53,7 @@ impl<'a> View<'a> {
             None => Ok(object.clone()),
             Some(other) => {
                 other
-                    .from_storage(self.request.resource.to_storage(object.clone()).await?)
+                    .out_of_storage(self.request.resource.to_storage(object.clone()).await?)
                     .await
             }
         }
@@ -82,7 +82,7 @@ impl<'a> View<'a> {
             Some(other) => {
                 self.request
                     .resource
-                    .from_storage(other.to_storage(changed).await?)
+                    .out_of_storage(other.to_storage(changed).await?)
                     .await?
             }
         };

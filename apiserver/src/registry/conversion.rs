@@ -51,7 +51,7 @@ impl Resource {
     }
 
     /// A stored object in this version.
-    pub(crate) async fn from_storage(&self, object: Value) -> ApiResult<Value> {
+    pub(crate) async fn out_of_storage(&self, object: Value) -> ApiResult<Value> {
         match &self.conversion {
             None => Ok(object),
             Some(Conversion::Native(native)) => Ok((native.from_storage)(object)),
@@ -74,7 +74,7 @@ impl Resource {
         if let Some(kept) = entry.converted(&version) {
             return Ok(kept);
         }
-        let encoded: Bytes = self.from_storage(entry.parsed()).await?.to_string().into();
+        let encoded: Bytes = self.out_of_storage(entry.parsed()).await?.to_string().into();
         entry.keep_converted(version, encoded.clone());
         Ok(encoded)
     }

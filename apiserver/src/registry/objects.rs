@@ -200,7 +200,7 @@ impl Objects {
     async fn outside(&self, resource: &Resource, found: &KeyValue) -> ApiResult<Value> {
         let mut object = parse(found)?;
         resource.storage.complete(&mut object);
-        resource.from_storage(object).await
+        resource.out_of_storage(object).await
     }
 
     /// Notes who owns what. What the server makes by itself is nobody's, unless somebody keeps track of it already.

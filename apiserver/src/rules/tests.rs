@@ -149,6 +149,7 @@ fn a_default_has_to_fulfil_the_rules() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table is read from top to bottom")]
 fn an_object_is_refused_in_upstreams_words() {
     let table: Vec<(Value, Value, &str)> = vec![
         (json!({"rule": "self.n < 5"}), json!({"n": 4}), ""),

@@ -20,8 +20,11 @@ const CONTAINER: &str = "job";
 /// The exit code of what has none: ended by a signal that is not known, never started, lost.
 const NO_EXIT_CODE: i64 = 255;
 
+/// Makes a field's value of a Job.
+type Compute = fn(&Value) -> String;
+
 /// What selectors may name of a Pod and a Job does not have as such. They are computed, and kept with the Job.
-pub(in crate::registry) const FIELDS: [(&str, fn(&Value) -> String); 2] = [
+pub(in crate::registry) const FIELDS: [(&str, Compute); 2] = [
     // A Pod that has ended is on no node any more: whoever empties the node is done with it.
     ("spec.nodeName", |job| {
         if matches!(phase(job), Phase::Succeeded | Phase::Failed) {
@@ -84,7 +87,7 @@ pub(super) fn row(jobs: &Arc<Storage>) -> Resource {
         accepting: Accepting::All,
         conversion: Some(Conversion::Native(Native {
             to_storage: |pod| pod,
-            from_storage: pod,
+            from_storage: |job| pod(&job),
         })),
         merge: super::merge("", "Pod"),
         columns: Arc::new(Columns::core("Pod")),
@@ -134,10 +137,10 @@ fn phase(job: &Value) -> Phase {
 }
 
 /// A Job as a Pod.
-fn pod(job: Value) -> Value {
-    let last = attempts(&job).last();
-    let phase = phase(&job);
-    let metadata = metadata(&job, attempts(&job).len().max(1));
+fn pod(job: &Value) -> Value {
+    let last = attempts(job).last();
+    let phase = phase(job);
+    let metadata = metadata(job, attempts(job).len().max(1));
     let container = json!({
         "name": CONTAINER,
         "image": "breakbulk.dev/script",
@@ -145,8 +148,8 @@ fn pod(job: Value) -> Value {
         "resources": {},
     });
     let mut spec = json!({"containers": [container], "restartPolicy": "Never"});
-    if !node(&job).is_empty() {
-        spec["nodeName"] = json!(node(&job));
+    if !node(job).is_empty() {
+        spec["nodeName"] = json!(node(job));
     }
     if let Some(tolerations) = job["spec"].get("tolerations") {
         spec["tolerations"] = tolerations.clone();
@@ -160,8 +163,8 @@ fn pod(job: Value) -> Value {
             "image": "breakbulk.dev/script",
             "imageID": "",
             "ready": running,
-            "restartCount": attempts(&job).len().saturating_sub(1),
-            "state": state(&job, phase, last),
+            "restartCount": attempts(job).len().saturating_sub(1),
+            "state": state(job, phase, last),
         }],
     });
     if let Some(start) = job["status"].get("startTime") {
@@ -252,7 +255,7 @@ fn terminated(last: &Value) -> Value {
 mod tests {
     use super::*;
 
-    fn job(status: Value) -> Value {
+    fn job(status: &Value) -> Value {
         json!({"apiVersion": "breakbulk.dev/v1", "kind": "Job",
             "metadata": {"name": "a", "namespace": "ns", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"script": "x", "nodeName": "n1"}, "status": status})
@@ -268,8 +271,8 @@ mod tests {
             (running, "Running", "n1"),
             (failed, "Failed", ""),
         ] {
-            let job = job(status);
-            let shown = pod(job.clone());
+            let job = job(&status);
+            let shown = pod(&job);
             let typed: Pod = serde_json::from_value(shown.clone()).unwrap();
             assert_eq!(typed.status.unwrap().phase.as_deref(), Some(phase));
             assert_eq!(FIELDS[0].1(&job), field);

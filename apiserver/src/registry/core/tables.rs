@@ -20,7 +20,9 @@ const NAMESPACE: &[Subresource] = &[Subresource::STATUS, Subresource::FINALIZE];
 
 /// All of them.
 pub(super) fn all() -> impl Iterator<Item = Row> {
-    core_group().into_iter().chain(other_groups())
+    [core_group(), agreements(), access(), extensions()]
+        .into_iter()
+        .flatten()
 }
 
 /// The core group.
@@ -69,18 +71,8 @@ fn core_group() -> Vec<Row> {
     ]
 }
 
-/// The other groups.
-fn other_groups() -> Vec<Row> {
-    const ADMISSION: &str = "admissionregistration.k8s.io";
-    let counted = |group, names, typed| Row {
-        generation: Generation::Counted,
-        ..plain(group, names, false, typed)
-    };
-    let rbac = |names, namespaced, typed| Row {
-        names: NameRule::Segment,
-        ..plain("rbac.authorization.k8s.io", names, namespaced, typed)
-    };
-    let ruled = |validate, prepare| Rules { validate, prepare };
+/// What several parties agree by: who leads, who goes first.
+fn agreements() -> Vec<Row> {
     let priority: Names = ("PriorityClass", "priorityclasses", &["pc"]);
     vec![
         Row {
@@ -91,6 +83,17 @@ fn other_groups() -> Vec<Row> {
             rules: rules::PRIORITY_CLASS,
             ..plain("scheduling.k8s.io", priority, false, through::<PriorityClass>)
         },
+    ]
+}
+
+/// Who may do what.
+fn access() -> Vec<Row> {
+    let rbac = |names, namespaced, typed| Row {
+        names: NameRule::Segment,
+        ..plain("rbac.authorization.k8s.io", names, namespaced, typed)
+    };
+    let ruled = |validate, prepare| Rules { validate, prepare };
+    vec![
         Row {
             rules: ruled(validation::role, |_, _| {}),
             ..rbac(("Role", "roles", &[]), true, through::<Role>)
@@ -111,9 +114,20 @@ fn other_groups() -> Vec<Row> {
                 through::<ClusterRoleBinding>,
             )
         },
+    ]
+}
+
+/// What extends the API.
+fn extensions() -> Vec<Row> {
+    const ADMISSION: &str = "admissionregistration.k8s.io";
+    let counted = |group, names, typed| Row {
+        generation: Generation::Counted,
+        categories: &["api-extensions"],
+        ..plain(group, names, false, typed)
+    };
+    vec![
         Row {
             subresources: STATUS,
-            categories: &["api-extensions"],
             rules: rules::DEFINITION,
             ..counted(
                 "apiextensions.k8s.io",
@@ -127,7 +141,6 @@ fn other_groups() -> Vec<Row> {
         },
         Row {
             subresources: STATUS,
-            categories: &["api-extensions"],
             rules: rules::policies::POLICY,
             ..counted(
                 ADMISSION,
@@ -136,7 +149,6 @@ fn other_groups() -> Vec<Row> {
             )
         },
         Row {
-            categories: &["api-extensions"],
             rules: rules::policies::BINDING,
             ..counted(
                 ADMISSION,
@@ -149,7 +161,6 @@ fn other_groups() -> Vec<Row> {
             )
         },
         Row {
-            categories: &["api-extensions"],
             rules: rules::webhooks::VALIDATING,
             ..counted(
                 ADMISSION,
@@ -158,7 +169,6 @@ fn other_groups() -> Vec<Row> {
             )
         },
         Row {
-            categories: &["api-extensions"],
             rules: rules::webhooks::MUTATING,
             ..counted(
                 ADMISSION,

@@ -16,7 +16,7 @@ fn hook(change: impl FnOnce(&mut Value)) -> Value {
     hook
 }
 
-fn errors(hooks: Value) -> Vec<String> {
+fn errors(&hooks: &Value) -> Vec<String> {
     let mut object = json!({"metadata": {"name": "x"}, "webhooks": hooks});
     (MUTATING.prepare)(&mut object, None);
     (MUTATING.validate)(&object, None)
@@ -46,6 +46,7 @@ fn a_configuration_that_says_the_least_is_fine_and_gets_its_defaults() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table is read from top to bottom")]
 fn every_mistake_of_a_webhook_has_its_words() {
     type Change = fn(&mut Value);
     let cases: &[(Change, &str)] = &[
@@ -188,7 +189,8 @@ fn every_mistake_of_a_webhook_has_its_words() {
         ),
         (
             |h| {
-                h["matchConditions"] = json!([{"name": "a", "expression": "true"}, {"name": "a", "expression": "true"}])
+                h["matchConditions"] =
+                    json!([{"name": "a", "expression": "true"}, {"name": "a", "expression": "true"}]);
             },
             "webhooks[0].matchConditions[1].name: Duplicate value: \"a\"",
         ),
@@ -198,9 +200,9 @@ fn every_mistake_of_a_webhook_has_its_words() {
         ),
     ];
     for (change, words) in cases {
-        let found = errors(json!([hook(change)]));
+        let found = errors(&json!([hook(change)]));
         assert!(found.iter().any(|error| error.contains(words)), "{words} in {found:#?}");
     }
-    let twice = errors(json!([hook(|_| {}), hook(|_| {})]));
+    let twice = errors(&json!([hook(|_| {}), hook(|_| {})]));
     assert_eq!(twice, ["webhooks[1].name: Duplicate value: \"a.b.c\""]);
 }

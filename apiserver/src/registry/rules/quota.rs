@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
 
-    fn told(spec: Value) -> Vec<String> {
+    fn told(spec: &Value) -> Vec<String> {
         validate(&json!({ "spec": spec }), None)
             .iter()
             .map(ToString::to_string)
@@ -190,23 +190,23 @@ mod tests {
 
     #[test]
     fn limits_are_amounts_of_what_can_be_limited() {
-        assert!(told(json!({"hard": {"cpu": "1500m", "pods": "3", "count/jobs.breakbulk.dev": "2"}})).is_empty());
+        assert!(told(&json!({"hard": {"cpu": "1500m", "pods": "3", "count/jobs.breakbulk.dev": "2"}})).is_empty());
         assert_eq!(
-            told(json!({"hard": {"bananas": "1"}})),
+            told(&json!({"hard": {"bananas": "1"}})),
             ["spec.hard[bananas]: Invalid value: \"bananas\": must be a standard resource for quota"]
         );
-        assert_eq!(told(json!({"hard": {"pods": "1500m", "memory": "-1"}})).len(), 2);
+        assert_eq!(told(&json!({"hard": {"pods": "1500m", "memory": "-1"}})).len(), 2);
     }
 
     #[test]
     fn scopes_fit_to_limits_and_to_each_other() {
-        assert!(told(json!({"hard": {"pods": "1"}, "scopes": ["BestEffort", "NotTerminating"]})).is_empty());
+        assert!(told(&json!({"hard": {"pods": "1"}, "scopes": ["BestEffort", "NotTerminating"]})).is_empty());
         assert_eq!(
-            told(json!({"hard": {"cpu": "1"}, "scopes": ["BestEffort"]})),
+            told(&json!({"hard": {"cpu": "1"}, "scopes": ["BestEffort"]})),
             ["spec.scopes: Invalid value: unsupported scope applied to resource"]
         );
         assert_eq!(
-            told(json!({"scopes": ["Terminating", "NotTerminating", "Odd"]})).len(),
+            told(&json!({"scopes": ["Terminating", "NotTerminating", "Odd"]})).len(),
             2
         );
         let selector =
