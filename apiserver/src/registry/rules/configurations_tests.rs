@@ -16,7 +16,7 @@ fn hook(change: impl FnOnce(&mut Value)) -> Value {
     hook
 }
 
-fn errors(&hooks: &Value) -> Vec<String> {
+fn errors(hooks: &Value) -> Vec<String> {
     let mut object = json!({"metadata": {"name": "x"}, "webhooks": hooks});
     (MUTATING.prepare)(&mut object, None);
     (MUTATING.validate)(&object, None)

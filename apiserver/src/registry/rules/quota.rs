@@ -211,6 +211,6 @@ mod tests {
         );
         let selector =
             json!({"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In"}]}});
-        assert_eq!(told(selector).len(), 1);
+        assert_eq!(told(&selector).len(), 1);
     }
 }
