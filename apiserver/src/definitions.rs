@@ -1,4 +1,4 @@
-//! CustomResourceDefinitions, without any I/O: [`default`] and [`prepare`] what a client sent, [`validate`] it, decide
+//! CustomResourceDefinitions, without any I/O: [`default`] and [`prepare`] what a client sent, [`validate()`] it, decide
 //! its [`status`], and describe what it has the server [`served`]. The path that writes CRDs calls the first three, the
 //! controller beside it the fourth, the registry the last. Our own kinds go the same way.
 //!

@@ -9,8 +9,8 @@
 //! Reads are never asked about, and neither is what the server writes by itself ([`Author::Server`]).
 //!
 //! Users bring webhooks ([`MutatingWebhooks`], [`ValidatingWebhooks`]) and policies ([`ValidatingPolicies`]) as objects.
-//! Both begin alike: [`matching`] finds those that a request concerns, [`view`] is the request as they see it, and
-//! [`expression`] evaluates what they say; [`followed`] keeps them parsed.
+//! Both begin alike: `matching` finds those that a request concerns, `view` is the request as they see it, and
+//! `expression` evaluates what they say; `followed` keeps them parsed.
 
 mod escalation;
 pub(crate) mod expression;

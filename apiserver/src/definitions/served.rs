@@ -91,7 +91,7 @@ pub struct Scale {
 /// Describes what a definition has served.
 ///
 /// # Errors
-/// A schema that cannot be read: of a definition that has passed [`super::validate`] every one can.
+/// A schema that cannot be read: of a definition that has passed [`super::validate()`] every one can.
 pub fn describe(crd: &CustomResourceDefinition) -> Result<Served, SchemaError> {
     let spec = &crd.spec;
     let given = crd.status.as_ref().and_then(|status| status.accepted_names.clone());

@@ -5,7 +5,7 @@
 //! request ─▶ filters ─▶ authorization ─▶ admission ─▶ registry ─▶ cacher ─▶ store
 //! ```
 //!
-//! What happens to every request, whatever it asks for, is in [`filters`].
+//! What happens to every request, whatever it asks for, is in `filters`.
 
 mod apply;
 mod body;

@@ -1,5 +1,5 @@
 //! Schemas of Kubernetes' own kinds: the shapes and descriptions are k8s-openapi's, what lists and maps they hold and
-//! how those merge is [`super::facts`]'s. Made once, when somebody first asks.
+//! how those merge is `facts`'s. Made once, when somebody first asks.
 //!
 //! Names and shapes are those of upstream's `/openapi/v3`; what differs there from k8s-openapi is mended here. Paths and
 //! documents are made above.

@@ -131,6 +131,7 @@ async fn reply(
         Reply::Nothing => std::future::pending().await,
         Reply::Drip => {
             let drops = futures::stream::unfold((), |()| async {
+                // An answer that drips is what the test is about.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Some((Ok(Frame::data(Bytes::from_static(b" "))), ()))
             });
