@@ -21,6 +21,8 @@ pub(crate) struct Resource {
     pub(crate) categories: Vec<String>,
     pub(crate) namespaced: bool,
     pub(crate) listable: bool,
+    /// Whether any can be made: some kinds are known to the server by name only.
+    pub(crate) creatable: bool,
 }
 
 /// All kinds.
@@ -113,7 +115,8 @@ impl Resources {
     /// The kind that people call so.
     pub(crate) fn find(&self, word: &str) -> Result<&Resource, Failure> {
         self.0.iter().find(|resource| resource.answers_to(word)).ok_or_else(|| {
-            let mut names: Vec<_> = self.0.iter().map(|r| r.plural.as_str()).collect();
+            let there = self.0.iter().filter(|kind| kind.listable && kind.creatable);
+            let mut names: Vec<_> = there.map(|kind| kind.plural.as_str()).collect();
             names.sort_unstable();
             names.dedup();
             Failure::said(format!("the server has no kind {word:?}; it has {}", names.join(", ")))
@@ -202,6 +205,7 @@ fn aggregated(answer: &Value) -> Vec<Resource> {
                 categories: found.categories,
                 namespaced: found.scope == "Namespaced",
                 listable: found.verbs.iter().any(|verb| verb == "list"),
+                creatable: found.verbs.iter().any(|verb| verb == "create"),
             });
         }
     }
@@ -236,6 +240,7 @@ fn legacy(list: &Value, group: &str, version: &str) -> Vec<Resource> {
         categories: found.categories,
         namespaced: found.namespaced,
         listable: found.verbs.iter().any(|verb| verb == "list"),
+        creatable: found.verbs.iter().any(|verb| verb == "create"),
     };
     whole.map(resource).collect()
 }

@@ -19,10 +19,10 @@
 //!
 //! What is what:
 //!
-//! - A **request** with [`MEDIA_TYPE`] goes through [`decode`], or [`decode_within`] with the kind of the URL and other
+//! - A **request** with [`MEDIA_TYPE`] goes through [`decode()`], or [`decode_within`] with the kind of the URL and other
 //!   limits. Every [`DecodeError`] is the client's fault (400; 413 for [`DecodeError::TooLarge`]), but
 //!   [`DecodeError::UnknownKind`] may also mean a custom resource, which upstream does not take in protobuf (415).
-//! - An **answer** goes through [`encode`] or [`encode_list`] if [`knows`] has its kind (a list's kind for a list, `Status` and
+//! - An **answer** goes through [`encode()`] or [`encode_list`] if [`knows`] has its kind (a list's kind for a list, `Status` and
 //!   `PartialObjectMetadata` too); everything else, tables above all, is answered in JSON.
 //! - A **watch** encodes each object once and puts it into a [`watch_frame`] for each event.
 //! - **OpenAPI** documents go through [`openapi_v2`] and [`openapi_v3`].

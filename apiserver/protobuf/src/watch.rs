@@ -31,7 +31,7 @@ impl WatchEventType {
     }
 }
 
-/// A frame around an encoded object ([`crate::encode`]), which can so be encoded once for all of its watchers.
+/// A frame around an encoded object ([`crate::encode()`]), which can so be encoded once for all of its watchers.
 pub fn watch_frame(event: WatchEventType, object: &[u8]) -> Vec<u8> {
     const LENGTH: usize = 4;
     let mut writer = Writer::after(&[0; LENGTH]);

@@ -335,14 +335,18 @@ impl Establish {
         !gone.is_empty()
     }
 
+    /// Our own kinds first, in the order of their table: so discovery shows them.
     fn publish(&self) {
-        let own = self
-            .served
-            .values()
-            .flat_map(|served| served.rows.resources.iter().cloned());
+        let own = seed::own_in_order();
+        let place = |name: &String| own.iter().position(|own| own == name).unwrap_or(own.len());
+        let mut defined: Vec<_> = self.served.iter().collect();
+        defined.sort_by_key(|(name, _)| place(name));
+        let defined = defined
+            .into_iter()
+            .flat_map(|(_, served)| served.rows.resources.iter().cloned());
         self.objects
             .registry
-            .replace(own.chain(self.others.iter().cloned()).collect());
+            .replace(defined.chain(self.others.iter().cloned()).collect());
     }
 
     /// Deletes the objects of a definition that is being deleted, and lets it go when none is left.

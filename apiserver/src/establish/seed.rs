@@ -13,6 +13,11 @@ use crate::status::{ApiError, ApiResult};
 
 /// The names of the definitions of our own kinds.
 pub(super) fn own_names() -> BTreeSet<String> {
+    own_in_order().into_iter().collect()
+}
+
+/// The same, in the order of the table of kinds.
+pub(super) fn own_in_order() -> Vec<String> {
     let rows = breakbulk_schemas::kinds::all().into_iter();
     rows.filter_map(|row| (row.crd)().metadata.name).collect()
 }

@@ -221,18 +221,19 @@ impl Objects {
         request: Subject<'_>,
         new: &mut Value,
         remarks: &mut Remarks,
-    ) -> ApiResult<()> {
+    ) -> ApiResult<Touched> {
         let Author::Client(identity) = &options.author else {
-            return Ok(());
+            return Ok(Touched::No);
         };
         let asked = request.asked(identity, options, None);
-        if self.admission.mutate(self, &asked, new, remarks).await? == Touched::Yes {
+        let touched = self.admission.mutate(self, &asked, new, remarks).await?;
+        if touched == Touched::Yes {
             shape(request.resource, new, &[], FieldValidation::Ignore)?;
         }
         if let Some(old) = request.old {
             managed::settle(old, new);
         }
-        Ok(())
+        Ok(touched)
     }
 
     /// Asks admission about the complete object; none when it goes.

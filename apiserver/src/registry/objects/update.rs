@@ -10,7 +10,7 @@ use super::delete::is_held_by_spec;
 use super::{
     Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, seen, shape,
 };
-use crate::admission::{Operation, Remarks};
+use crate::admission::{Operation, Remarks, Touched};
 use crate::registry::metadata;
 use crate::registry::resource::{Body, Generation, Resource, ScalePaths};
 use crate::status::{ApiError, ApiResult};
@@ -131,14 +131,12 @@ impl Objects {
         let mut new = identified(resource, given.object)?;
         remarks.warnings = shape(resource, &mut new, &given.duplicates, options.write.field_validation)?;
         preconditions(resource, &new, old, subject.name, options)?;
-        keep(resource, &mut new, old, &options.part);
-        if options.part == Part::Main {
-            (resource.rules.prepare)(&mut new, Some(old));
-        }
+        put_in_order(resource, &mut new, old, &options.part);
         self.follow_owners(&options.part, subject, &mut new, &options.write);
-        self.mutated(&options.write, subject, &mut new, remarks).await?;
-        // Webhooks may change what the client may, and no more.
-        keep(resource, &mut new, old, &options.part);
+        if self.mutated(&options.write, subject, &mut new, remarks).await? == Touched::Yes {
+            // Webhooks may change what the client may, and no more.
+            put_in_order(resource, &mut new, old, &options.part);
+        }
         let counted = resource.generation == Generation::Counted && options.part != Part::Status;
         if counted && spec_differs(resource, &new, old) {
             metadata::next_generation(&mut new);
@@ -227,11 +225,14 @@ fn preconditions(resource: &Resource, new: &Value, old: &Value, name: &str, opti
     Ok(())
 }
 
-/// What this request does not write, and nobody may, stays as it was.
-fn keep(resource: &Resource, new: &mut Value, old: &Value, part: &Part) {
+/// What this request does not write, and nobody may, stays as it was; what the server sets is set.
+fn put_in_order(resource: &Resource, new: &mut Value, old: &Value, part: &Part) {
     keep_other_parts(resource, new, old, part);
     if let Some(metadata) = new["metadata"].as_object_mut() {
         metadata::carry_over(metadata, old);
+    }
+    if *part == Part::Main {
+        (resource.rules.prepare)(new, Some(old));
     }
 }
 

@@ -141,6 +141,7 @@ async fn watch(case: &Case, collection: &str, manner: Manner, seed: u64, ended: 
         loop {
             match manner {
                 Manner::Slow if !ended.load(Ordering::Relaxed) => {
+                    // A reader that dawdles is what this one is.
                     tokio::time::sleep(Duration::from_millis(random.random_range(0..60))).await;
                 }
                 Manner::Restless if random.random_range(0..8) == 0 => continue 'open,
