@@ -4,8 +4,8 @@
 //! the stream breaks, it is opened again from the last delivered revision, so that the reader sees nothing of it.
 //!
 //! Two things need care. A watch that starts at the very revision of a compaction is accepted by etcd although the
-//! deletes of that revision may be gone; so while a watch catches up, it is checked after each batch that its start was
-//! not compacted. And servers before 3.4.25 and 3.5.8 may answer a progress request before events that are older than
+//! deletes of that revision may be gone; so while a watch catches up, it is checked after each batch, and before any
+//! progress is told, that its start was not compacted. And servers before 3.4.25 and 3.5.8 may answer a progress request before events that are older than
 //! the answer (etcd issue 15220); there the answer is believed only when a read shows that nothing has changed.
 
 use std::sync::Arc;
@@ -249,6 +249,13 @@ impl EtcdWatch {
             return Ok(None);
         }
         let revision = header_revision(response.header.as_ref());
+        if self.catches_up() {
+            // The deletes of a compaction's own revision may be gone: then nothing comes of them, and this is not progress.
+            self.inner.check_reach(self.delivered).await?;
+        }
+        let Some(connection) = self.connection.as_ref() else {
+            return Ok(None);
+        };
         let believed = response.watch_id >= 0 || connection.progress == Progress::Sound;
         if revision <= self.delivered || believed || self.nothing_changed_until(revision).await? {
             return Ok(Some(WatchBatch {
@@ -274,14 +281,16 @@ impl EtcdWatch {
                 oldest: last,
             });
         }
-        let live_from = self
-            .connection
-            .as_ref()
-            .map_or(Revision::ZERO, |connection| connection.live_from);
-        if self.delivered < live_from {
+        if self.catches_up() {
             self.inner.check_reach(self.delivered).await?;
         }
         Ok(WatchBatch { events, revision: last })
+    }
+
+    /// Whether it has not come yet to where the store was when it was accepted.
+    fn catches_up(&self) -> bool {
+        let connection = self.connection.as_ref();
+        connection.is_some_and(|connection| self.delivered < connection.live_from)
     }
 
     /// Whether nothing under the prefix changed between where the watch is and `revision`; only for servers whose
