@@ -1,6 +1,10 @@
 //! A namespace must exist, and not be going away, before something is created in it; and some namespaces stay (upstream's
 //! NamespaceLifecycle).
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -12,8 +16,30 @@ use crate::status::{ApiError, ApiResult};
 /// Namespaces that stay.
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
-/// The step.
-pub struct NamespaceLifecycle;
+/// How long after a deletion the memory is not trusted to know of it.
+const RECENT: Duration = Duration::from_secs(30);
+
+/// The step. It remembers which namespaces were deleted of late: the memory of this server may not have heard of it yet.
+#[derive(Default)]
+pub struct NamespaceLifecycle {
+    deleted: Mutex<HashMap<String, Instant>>,
+}
+
+impl NamespaceLifecycle {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn was_deleted_of_late(&self, namespace: &str) -> bool {
+        self.lock().get(namespace).is_some_and(|at| at.elapsed() < RECENT)
+    }
+
+    fn remember(&self, namespace: &str) {
+        let mut deleted = self.lock();
+        deleted.retain(|_, at| at.elapsed() < RECENT);
+        deleted.insert(namespace.to_owned(), Instant::now());
+    }
+}
 
 #[async_trait]
 impl Step for NamespaceLifecycle {
@@ -25,6 +51,12 @@ impl Step for NamespaceLifecycle {
         _: &mut Remarks,
     ) -> ApiResult<Touched> {
         if request.operation == Operation::Create {
+            let fresh = request
+                .namespace
+                .is_some_and(|namespace| self.was_deleted_of_late(namespace));
+            if fresh {
+                objects.cacher.catch_up().await?;
+            }
             may_create(objects, request).await?;
         }
         Ok(Touched::No)
@@ -35,6 +67,9 @@ impl Step for NamespaceLifecycle {
         if request.operation == Operation::Delete && namespace && IMMORTAL.contains(&request.name) {
             let why = "this namespace may not be deleted";
             return Err(ApiError::forbidden(request.resource.target(request.name), why));
+        }
+        if request.operation == Operation::Delete && namespace {
+            self.remember(request.name);
         }
         Ok(())
     }

@@ -170,7 +170,7 @@ impl Chain {
         Self {
             // Quotas come last: what another step refuses is not charged.
             steps: vec![
-                Box::new(NamespaceLifecycle),
+                Box::new(NamespaceLifecycle::default()),
                 Box::new(Guard),
                 Box::new(OneDefaultPriority),
                 Box::new(NoEscalation::new(authorizer.clone())),
