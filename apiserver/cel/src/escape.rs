@@ -5,36 +5,16 @@
 
 use std::borrow::Cow;
 
-const KEYWORDS: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+use crate::syntax::RESERVED;
+
+const LITERALS: [&str; 4] = ["true", "false", "null", "in"];
 
 /// The name an expression uses for the property; `None` when it has none.
 pub fn escape(name: &str) -> Option<Cow<'_, str>> {
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    if KEYWORDS.contains(&name) {
+    if LITERALS.contains(&name) || RESERVED.contains(&name) {
         return Some(Cow::Owned(format!("__{name}__")));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';

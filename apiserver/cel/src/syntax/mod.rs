@@ -6,7 +6,7 @@ mod literal;
 mod macros;
 mod parser;
 
-pub(crate) use parser::{parse, qualified};
+pub(crate) use parser::{RESERVED, parse, qualified};
 
 /// The longest expression, in characters: cel-go's limit.
 pub(crate) const MAX_LENGTH: usize = 100_000;

@@ -10,7 +10,7 @@ const EXPRESSION: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null'
                           BYTES, IDENTIFIER}";
 
 /// Words that other languages would trip over.
-const RESERVED: [&str; 17] = [
+pub(crate) const RESERVED: [&str; 17] = [
     "as",
     "break",
     "const",

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::cacher::StorageCache;
+use crate::definitions::served::Scope;
 use crate::registry::object;
 use crate::registry::resource::{Accepting, Body, Generation, NameRule, Resource, Storage};
 use crate::table::Columns;
@@ -29,11 +30,13 @@ const OUTSIDE: &[Row] = &[("", "PersistentVolume", "persistentvolumes", &["pv"])
 
 /// Where a batch Job would be kept lies beside our own Jobs, never over them: those have their group in the key.
 pub(super) fn rows() -> Vec<Resource> {
-    let inside = INSIDE.iter().map(|row| resource(row, true));
-    inside.chain(OUTSIDE.iter().map(|row| resource(row, false))).collect()
+    let inside = INSIDE.iter().map(|row| resource(row, Scope::Namespaced));
+    inside
+        .chain(OUTSIDE.iter().map(|row| resource(row, Scope::Cluster)))
+        .collect()
 }
 
-fn resource(row: &Row, namespaced: bool) -> Resource {
+fn resource(row: &Row, scope: Scope) -> Resource {
     let (group, kind, plural, short_names) = *row;
     let api_version = if group.is_empty() {
         "v1".to_owned()
@@ -58,7 +61,7 @@ fn resource(row: &Row, namespaced: bool) -> Resource {
         singular: kind.to_lowercase(),
         short_names: short_names.iter().map(|name| (*name).to_owned()).collect(),
         categories: Vec::new(),
-        namespaced,
+        namespaced: scope == Scope::Namespaced,
         subresources: Vec::new(),
         verbs: super::READ_VERBS,
         storage: Arc::new(storage),
