@@ -131,10 +131,22 @@ async fn list(case: &Case, collection: &str) -> Result<Stretch> {
     })
 }
 
-/// Watches until it has seen the end marker; gives the stretches, one for each time it had to list.
+/// Lists, and watches until it has seen the end marker; gives the stretches, one for each time it had to list.
 async fn watch(case: &Case, collection: &str, manner: Manner, seed: u64, ended: &AtomicBool) -> Result<Vec<Stretch>> {
+    let first = list(case, collection).await?;
+    watch_from(case, collection, first, manner, seed, ended).await
+}
+
+async fn watch_from(
+    case: &Case,
+    collection: &str,
+    first: Stretch,
+    manner: Manner,
+    seed: u64,
+    ended: &AtomicBool,
+) -> Result<Vec<Stretch>> {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut stretches = vec![list(case, collection).await?];
+    let mut stretches = vec![first];
     let mut last = stretches[0].start;
     'open: loop {
         let mut watch = open(case, collection, last).await?;
@@ -290,7 +302,9 @@ async fn model_holds(kind: Kind) -> Result<()> {
     let maps = case.core("configmaps");
     let selected = format!("{maps}?labelSelector=l%3D1");
     let ended = AtomicBool::new(false);
-    let whole = watch(&case, &maps, Manner::Steady, 1000, &ended);
+    // The model is made of what this one sees: it begins before anything is written.
+    let nothing = list(&case, &maps).await?;
+    let whole = watch_from(&case, &maps, nothing, Manner::Steady, 1000, &ended);
     let manners = [Manner::Steady, Manner::Slow, Manner::Restless];
     let watchers = (0..WATCHERS).map(|number| {
         let collection = if number % 2 == 0 { &maps } else { &selected };
