@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! registry ─▶ rows ─▶ operations ─┬▶ v3 ─▶ Snapshot ─▶ endpoints
-//! k8s-openapi ─▶ builtin ◀─ facts ┴▶ v2
+//! kubernetes.json ─▶ builtin ─────┴▶ v2
 //! ```
 //!
 //! Documents are made when somebody first asks and kept as bytes. When the table of kinds has changed, only what
@@ -12,7 +12,6 @@
 
 pub mod builtin;
 mod custom;
-mod facts;
 mod merge;
 mod operations;
 mod parameters;

@@ -70,8 +70,8 @@ fn a_good_definition_has_nothing_wrong() {
 
 #[test]
 fn our_own_kinds_go_the_same_way() {
-    for row in breakbulk_schemas::kinds::all() {
-        let mut crd = (row.crd)();
+    for row in breakbulk_schemas::kinds::ALL {
+        let mut crd = row.crd();
         default(&mut crd);
         prepare(&mut crd, None);
         assert_eq!(validate(&crd, None, &Unchecked), Vec::new(), "{}", row.kind);

@@ -337,7 +337,7 @@ impl Establish {
 
     /// Our own kinds first, in the order of their table: so discovery shows them.
     fn publish(&self) {
-        let own = seed::own_in_order();
+        let own = seed::own_names();
         let place = |name: &String| own.iter().position(|own| own == name).unwrap_or(own.len());
         let mut defined: Vec<_> = self.served.iter().collect();
         defined.sort_by_key(|(name, _)| place(name));

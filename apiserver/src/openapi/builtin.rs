@@ -1,25 +1,18 @@
-//! Schemas of Kubernetes' own kinds: the shapes and descriptions are k8s-openapi's, what lists and maps they hold and
-//! how those merge is `facts`'s. Made once, when somebody first asks.
+//! Schemas of Kubernetes' own kinds. They are data, made from k8s-openapi's types by `cargo xtask codegen`
+//! (`examples/kubernetes-definitions`): as code that builds them they were a tenth of the program. Each is read when
+//! somebody first asks for it.
 //!
-//! Names and shapes are those of upstream's `/openapi/v3`; what differs there from k8s-openapi is mended here. Paths and
-//! documents are made above.
+//! Names and shapes are those of upstream's `/openapi/v3`. Paths and documents are made above.
 
-use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{LazyLock, OnceLock};
 
-use k8s_openapi::api::{
-    admissionregistration::v1 as admission, authentication::v1 as authentication, authorization::v1 as authorization,
-    autoscaling::v1 as autoscaling, coordination::v1 as coordination, core::v1 as core, events::v1 as events,
-    policy::v1 as policy, rbac::v1 as rbac, scheduling::v1 as scheduling,
-};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
-use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::facts;
-
+/// An object; a line for each definition.
+const DOCUMENT: &str = include_str!("kubernetes.json");
 /// Where definitions are in a document.
 pub(super) const PREFIX: &str = "#/components/schemas/";
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -28,87 +21,39 @@ const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 const APIEXTENSIONS: &str = "apiextensions.k8s.io";
 
-/// Adds a kind's schema, and what it refers to, to the generator's definitions.
-type Add = fn(&mut SchemaGenerator);
-
-fn add<T: JsonSchema>(generator: &mut SchemaGenerator) {
-    // Only the definitions are wanted; the reference that comes back is not.
-    let _ = generator.subschema_for::<T>();
-}
-
-/// Group and kind; all of them are `v1`.
-const KINDS: &[(&str, &str, Add)] = &[
-    ("", "Namespace", add::<core::Namespace>),
-    ("", "Node", add::<core::Node>),
-    ("", "Secret", add::<core::Secret>),
-    ("", "ConfigMap", add::<core::ConfigMap>),
-    ("", "Event", add::<core::Event>),
-    ("", "ServiceAccount", add::<core::ServiceAccount>),
-    ("", "ResourceQuota", add::<core::ResourceQuota>),
-    ("", "LimitRange", add::<core::LimitRange>),
-    ("", "Pod", add::<core::Pod>),
-    ("", "Service", add::<core::Service>),
-    ("events.k8s.io", "Event", add::<events::Event>),
-    ("coordination.k8s.io", "Lease", add::<coordination::Lease>),
-    ("scheduling.k8s.io", "PriorityClass", add::<scheduling::PriorityClass>),
-    ("autoscaling", "Scale", add::<autoscaling::Scale>),
-    ("policy", "Eviction", add::<policy::Eviction>),
-    (RBAC, "Role", add::<rbac::Role>),
-    (RBAC, "RoleBinding", add::<rbac::RoleBinding>),
-    (RBAC, "ClusterRole", add::<rbac::ClusterRole>),
-    (RBAC, "ClusterRoleBinding", add::<rbac::ClusterRoleBinding>),
-    (
-        APIEXTENSIONS,
-        "CustomResourceDefinition",
-        add::<apiextensions::CustomResourceDefinition>,
-    ),
-    (
-        ADMISSION,
-        "ValidatingAdmissionPolicy",
-        add::<admission::ValidatingAdmissionPolicy>,
-    ),
-    (
-        ADMISSION,
-        "ValidatingAdmissionPolicyBinding",
-        add::<admission::ValidatingAdmissionPolicyBinding>,
-    ),
-    (
-        ADMISSION,
-        "ValidatingWebhookConfiguration",
-        add::<admission::ValidatingWebhookConfiguration>,
-    ),
-    (
-        ADMISSION,
-        "MutatingWebhookConfiguration",
-        add::<admission::MutatingWebhookConfiguration>,
-    ),
-    (AUTHENTICATION, "TokenRequest", add::<authentication::TokenRequest>),
-    (AUTHENTICATION, "TokenReview", add::<authentication::TokenReview>),
-    (
-        AUTHENTICATION,
-        "SelfSubjectReview",
-        add::<authentication::SelfSubjectReview>,
-    ),
-    (
-        AUTHORIZATION,
-        "SubjectAccessReview",
-        add::<authorization::SubjectAccessReview>,
-    ),
-    (
-        AUTHORIZATION,
-        "LocalSubjectAccessReview",
-        add::<authorization::LocalSubjectAccessReview>,
-    ),
-    (
-        AUTHORIZATION,
-        "SelfSubjectAccessReview",
-        add::<authorization::SelfSubjectAccessReview>,
-    ),
-    (
-        AUTHORIZATION,
-        "SelfSubjectRulesReview",
-        add::<authorization::SelfSubjectRulesReview>,
-    ),
+/// Group and kind of those with a schema of their own; all of them are `v1`.
+const KINDS: &[(&str, &str)] = &[
+    ("", "Namespace"),
+    ("", "Node"),
+    ("", "Secret"),
+    ("", "ConfigMap"),
+    ("", "Event"),
+    ("", "ServiceAccount"),
+    ("", "ResourceQuota"),
+    ("", "LimitRange"),
+    ("", "Pod"),
+    ("", "Service"),
+    ("events.k8s.io", "Event"),
+    ("coordination.k8s.io", "Lease"),
+    ("scheduling.k8s.io", "PriorityClass"),
+    ("autoscaling", "Scale"),
+    ("policy", "Eviction"),
+    (RBAC, "Role"),
+    (RBAC, "RoleBinding"),
+    (RBAC, "ClusterRole"),
+    (RBAC, "ClusterRoleBinding"),
+    (APIEXTENSIONS, "CustomResourceDefinition"),
+    (ADMISSION, "ValidatingAdmissionPolicy"),
+    (ADMISSION, "ValidatingAdmissionPolicyBinding"),
+    (ADMISSION, "ValidatingWebhookConfiguration"),
+    (ADMISSION, "MutatingWebhookConfiguration"),
+    (AUTHENTICATION, "TokenRequest"),
+    (AUTHENTICATION, "TokenReview"),
+    (AUTHENTICATION, "SelfSubjectReview"),
+    (AUTHORIZATION, "SubjectAccessReview"),
+    (AUTHORIZATION, "LocalSubjectAccessReview"),
+    (AUTHORIZATION, "SelfSubjectAccessReview"),
+    (AUTHORIZATION, "SelfSubjectRulesReview"),
 ];
 
 /// Kinds of which there are none here: known by name, so that clients that ask for them find an empty list. Their
@@ -127,62 +72,57 @@ const ABSENT: &[(&str, &str)] = &[
     ("networking.k8s.io", "Ingress"),
 ];
 
-/// What is no resource, and yet in every document: bodies and answers that all resources share.
-const SHARED: &[Add] = &[
-    add::<meta::ObjectMeta>,
-    add::<meta::ListMeta>,
-    add::<meta::DeleteOptions>,
-    add::<meta::Status>,
-    add::<meta::Patch>,
-    add::<meta::WatchEvent<()>>,
-    add::<meta::Condition>,
-];
+/// The definitions of Kubernetes' own kinds by upstream's name, with `$ref`s between them.
+pub struct Definitions(BTreeMap<Cow<'static, str>, Definition>);
 
-/// Every definition of Kubernetes' own kinds by upstream's name, with `$ref`s between them.
-pub fn definitions() -> &'static Map<String, Value> {
-    static DEFINITIONS: OnceLock<Map<String, Value>> = OnceLock::new();
-    DEFINITIONS.get_or_init(|| {
-        let mut generator = SchemaSettings::openapi3().into_generator();
-        for add in SHARED.iter().chain(KINDS.iter().map(|(_, _, add)| add)) {
-            add(&mut generator);
-        }
-        let mut schemas = mended(&mut generator);
-        for (group, kind) in ABSENT {
-            schemas.insert(name_of(group, kind), absent(kind));
-        }
-        for (group, kind) in known() {
-            let name = name_of(group, kind);
-            if let Some(Value::Object(schema)) = schemas.get_mut(&name) {
-                let kind = json!([{"group": group, "version": "v1", "kind": kind}]);
-                schema.insert("x-kubernetes-group-version-kind".to_owned(), kind);
-            }
-        }
-        schemas
-    })
+enum Definition {
+    /// As it stands in the document, and as it was read.
+    Text(&'static str, OnceLock<Value>),
+    Made(Value),
 }
 
-/// The definitions that one of Kubernetes' own kinds needs. They are made for whoever asks and not kept: all of them
-/// together are large, and most are never asked for.
+/// Every definition.
+pub fn definitions() -> &'static Definitions {
+    static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(Definitions::load);
+    &DEFINITIONS
+}
+
+impl Definitions {
+    fn load() -> Self {
+        let texts: BTreeMap<&str, &RawValue> =
+            serde_json::from_str(DOCUMENT).expect("the generated document is an object of definitions");
+        let with_fields = texts
+            .into_iter()
+            .map(|(name, text)| (Cow::Borrowed(name), Definition::Text(text.get(), OnceLock::new())));
+        let by_name_alone = ABSENT
+            .iter()
+            .map(|(group, kind)| (Cow::Owned(name_of(group, kind)), Definition::Made(absent(group, kind))));
+        Self(with_fields.chain(by_name_alone).collect())
+    }
+
+    /// A definition.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        match self.0.get(name)? {
+            Definition::Text(text, read) => {
+                Some(read.get_or_init(|| serde_json::from_str(text).expect("what was read as JSON once is JSON")))
+            }
+            Definition::Made(schema) => Some(schema),
+        }
+    }
+}
+
+/// The definitions that one of Kubernetes' own kinds needs.
 pub fn definitions_of(group: &str, kind: &str) -> Map<String, Value> {
-    let mut generator = SchemaSettings::openapi3().into_generator();
-    let of_kind = KINDS.iter().filter(|(g, k, _)| (*g, *k) == (group, kind));
-    of_kind.for_each(|(_, _, add)| add(&mut generator));
-    mended(&mut generator)
+    let name = name_of(group, kind);
+    let mut names = BTreeSet::new();
+    referred(&json!({"$ref": format!("{PREFIX}{name}")}), &mut names);
+    let definition = |name: String| Some((name.clone(), definitions().get(&name)?.clone()));
+    names.into_iter().filter_map(definition).collect()
 }
 
 /// Upstream's name for the definition of one of Kubernetes' own kinds.
 pub fn builtin_name(group: &str, kind: &str) -> String {
     name_of(group, kind)
-}
-
-fn mended(generator: &mut SchemaGenerator) -> Map<String, Value> {
-    let mut schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
-    for (name, schema) in &mut schemas {
-        mend(schema);
-        reshape(name, schema);
-    }
-    facts::apply(&mut schemas);
-    schemas
 }
 
 /// The schema of one of Kubernetes' own kinds; its `$ref`s lead into [`definitions`].
@@ -197,17 +137,15 @@ pub(super) fn schema_name(group: &str, version: &str, kind: &str) -> Option<Stri
 }
 
 fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
-    KINDS
-        .iter()
-        .map(|(group, kind, _)| (*group, *kind))
-        .chain(ABSENT.iter().copied())
+    KINDS.iter().chain(ABSENT).copied()
 }
 
-fn absent(kind: &str) -> Value {
+fn absent(group: &str, kind: &str) -> Value {
     json!({
         "description": format!("{kind} is known by name only: there are none here, and none can be created."),
         "type": "object",
         "properties": super::custom::head(),
+        "x-kubernetes-group-version-kind": [{"group": group, "version": "v1", "kind": kind}],
     })
 }
 
@@ -237,56 +175,17 @@ pub(super) fn referred(schema: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Differences that may be anywhere: a reference with something beside it goes into an `allOf`, and `metadata` is not
-/// required (but in `v1` Events, see [`reshape`]).
-fn mend(schema: &mut Value) {
-    match schema {
-        Value::Object(map) => {
-            if map.len() > 1
-                && map.get("$ref").is_some_and(Value::is_string)
-                && let Some(reference) = map.remove("$ref")
-            {
-                map.insert("allOf".to_owned(), json!([{"$ref": reference}]));
-            }
-            if let Some(Value::Array(required)) = map.get_mut("required") {
-                required.retain(|name| name != "metadata");
-                if required.is_empty() {
-                    map.remove("required");
-                }
-            }
-            map.values_mut().for_each(mend);
-        }
-        Value::Array(list) => list.iter_mut().for_each(mend),
-        _ => {}
-    }
-}
-
-/// The definitions that are no plain objects: what their Go types say of themselves
-/// (`OpenAPISchemaType`, `OpenAPIV3OneOfTypes`).
-fn reshape(name: &str, schema: &mut Value) {
-    let description = schema["description"].take();
-    let shape = match name.rsplit('.').next() {
-        Some("IntOrString") => json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),
-        Some("Quantity") => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
-        Some("JSON" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray") => json!({}),
-        _ => schema.take(),
-    };
-    *schema = shape;
-    if !description.is_null() {
-        schema["description"] = description;
-    }
-    if name == "io.k8s.api.core.v1.Event" {
-        schema["required"] = json!(["metadata", "involvedObject"]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn definition(name: &str) -> &'static Value {
+        definitions().get(name).unwrap()
+    }
+
     #[test]
     fn kinds_have_upstreams_names_and_their_references_lead_somewhere() {
-        for (group, kind, _) in KINDS {
+        for (group, kind) in known() {
             let name = schema_name(group, "v1", kind).unwrap();
             let schema = builtin_schema(group, "v1", kind).unwrap_or_else(|| panic!("{name} is not there"));
             let gvk = &schema["x-kubernetes-group-version-kind"][0];
@@ -294,7 +193,7 @@ mod tests {
             let mut found = BTreeSet::new();
             referred(&schema, &mut found);
             for name in found {
-                assert!(definitions().contains_key(&name), "{name} is not there");
+                assert!(definitions().get(&name).is_some(), "{name} is not there");
             }
         }
         assert_eq!(schema_name("", "v2", "Node"), None);
@@ -303,14 +202,34 @@ mod tests {
 
     #[test]
     fn types_that_are_no_objects_have_upstreams_shapes() {
-        let quantity = &definitions()["io.k8s.apimachinery.pkg.api.resource.Quantity"];
+        let quantity = definition("io.k8s.apimachinery.pkg.api.resource.Quantity");
         assert_eq!(quantity["oneOf"], json!([{"type": "string"}, {"type": "number"}]));
         assert!(quantity["description"].is_string());
-        let json = &definitions()["io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON"];
+        let json = definition("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON");
         assert_eq!(json.get("type"), None);
         let creation =
-            &definitions()["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["properties"]["creationTimestamp"];
+            &definition("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")["properties"]["creationTimestamp"];
         let time = format!("{PREFIX}io.k8s.apimachinery.pkg.apis.meta.v1.Time");
         assert_eq!(creation["allOf"], json!([{"$ref": time}]));
+    }
+
+    #[test]
+    fn facts_stand_where_clients_look_for_them() {
+        let finalizers = &definition("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")["properties"]["finalizers"];
+        assert_eq!(finalizers["x-kubernetes-list-type"], "set");
+        assert_eq!(finalizers["x-kubernetes-patch-strategy"], "merge");
+        let pod = &definition("io.k8s.api.core.v1.PodSpec")["properties"];
+        assert_eq!(pod["volumes"]["x-kubernetes-patch-strategy"], "merge,retainKeys");
+        assert_eq!(pod["nodeSelector"]["x-kubernetes-map-type"], "atomic");
+        let container = &definition("io.k8s.api.core.v1.Container")["properties"]["ports"];
+        assert_eq!(
+            container["x-kubernetes-list-map-keys"],
+            json!(["containerPort", "protocol"])
+        );
+        let port = &definition("io.k8s.api.core.v1.ContainerPort")["properties"]["protocol"];
+        assert_eq!(port["default"], "TCP");
+        let reference = definition("io.k8s.api.core.v1.LocalObjectReference");
+        assert_eq!(reference["x-kubernetes-map-type"], "atomic");
+        assert_eq!(reference.get("required"), None);
     }
 }

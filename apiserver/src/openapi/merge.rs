@@ -16,13 +16,13 @@ const MERGE_KEY: &str = "x-kubernetes-patch-merge-key";
 
 /// How objects of a kind merge; none if it takes no strategic merge patch.
 pub fn merge_rules(group: &str, version: &str, kind: &str) -> Option<Rules<'static>> {
-    let definitions = builtin::definitions();
+    let find = |name: &str| builtin::definitions().get(name);
     let schema = match builtin::schema_name(group, version, kind) {
-        Some(name) => definitions.get(&name)?,
+        Some(name) => find(&name)?,
         None if is_ours(group, version) => ours().get(kind)?,
         None => return None,
     };
-    Some(Rules::new(schema, definitions))
+    Some(Rules::new(schema, find))
 }
 
 /// Whether a resource takes strategic merge patches.
@@ -43,18 +43,15 @@ pub(super) fn is_ours(group: &str, version: &str) -> bool {
 fn ours() -> &'static BTreeMap<String, Value> {
     static OURS: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
     OURS.get_or_init(|| {
-        let published = |row: breakbulk_schemas::kinds::KindRow| {
-            let definition = (row.crd)();
+        let published = |row: &breakbulk_schemas::kinds::KindRow| {
+            let definition = row.crd();
             let version = definition.spec.versions.into_iter().next()?;
             let raw = serde_json::to_value(version.schema?.open_api_v3_schema?).ok()?;
             let mut schema = full(&raw, Form::V3);
             add_strategies(&mut schema);
             Some((definition.spec.names.kind, schema))
         };
-        breakbulk_schemas::kinds::all()
-            .into_iter()
-            .filter_map(published)
-            .collect()
+        breakbulk_schemas::kinds::ALL.iter().filter_map(published).collect()
     })
 }
 
@@ -84,8 +81,8 @@ mod tests {
 
     #[test]
     fn our_kinds_and_kubernetes_own_have_rules_and_those_of_others_have_none() {
-        for row in breakbulk_schemas::kinds::all() {
-            let kind = (row.crd)().spec.names.kind;
+        for row in breakbulk_schemas::kinds::ALL {
+            let kind = row.crd().spec.names.kind;
             assert!(merge_rules(breakbulk_schemas::GROUP, "v1", &kind).is_some(), "{kind}");
         }
         assert!(merge_rules("", "v1", "Node").is_some());

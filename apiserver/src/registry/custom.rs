@@ -46,7 +46,7 @@ pub struct Rows {
 
 /// The rows of a kind of our own.
 pub(super) fn own(row: &KindRow) -> Result<Rows, DefinitionError> {
-    rows(&(row.crd)(), Accepting::All, None, None)
+    rows(&row.crd(), Accepting::All, None, None)
 }
 
 /// The rows of a definition. `before` is the storage that it had: it is kept if nothing differs that stored objects or their
@@ -141,8 +141,8 @@ fn field_labels(served: &Served) -> Vec<String> {
 
 fn resource(served: &Served, version: &Version, labels: &[String], storage: Arc<Storage>) -> Resource {
     let names = &served.names;
-    let native = breakbulk_schemas::kinds::all()
-        .into_iter()
+    let native = breakbulk_schemas::kinds::ALL
+        .iter()
         .find(|row| served.group == breakbulk_schemas::GROUP && row.kind == names.kind);
     let selectable = version.selectable.iter().filter_map(|path| {
         let index = labels.iter().position(|known| known == label(path))?;

@@ -52,8 +52,8 @@ impl Registry {
     /// Our own kinds and Kubernetes'.
     pub fn new() -> Self {
         let mut resources: Vec<Arc<Resource>> = Vec::new();
-        for row in breakbulk_schemas::kinds::all() {
-            let rows = custom::own(&row).expect("the kinds of this server have definitions that it accepts");
+        for row in breakbulk_schemas::kinds::ALL {
+            let rows = custom::own(row).expect("the kinds of this server have definitions that it accepts");
             resources.extend(rows.resources);
         }
         let jobs = resources.iter().find(|resource| resource.plural == "jobs");

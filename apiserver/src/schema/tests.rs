@@ -465,8 +465,8 @@ fn values_with_rules_are_visited_with_what_they_were() {
 
 #[test]
 fn the_schemas_of_our_kinds_parse_and_default() {
-    for row in breakbulk_schemas::kinds::all() {
-        let crd = serde_json::to_value((row.crd)()).unwrap();
+    for row in breakbulk_schemas::kinds::ALL {
+        let crd = serde_json::to_value(row.crd()).unwrap();
         let schema = Schema::parse(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]).unwrap();
         if row.kind == "Job" {
             let mut job = json!({"spec": {"script": "x"}});

@@ -91,8 +91,8 @@ async fn schemas(kind: &str, global: &Global) -> Result<Schemas, Failure> {
 
 /// The schema of one of our own kinds.
 fn compiled_in(word: &str) -> Option<Schemas> {
-    for row in breakbulk_schemas::kinds::all() {
-        let crd = (row.crd)();
+    for row in breakbulk_schemas::kinds::ALL {
+        let crd = row.crd();
         let names = &crd.spec.names;
         let short = names
             .short_names

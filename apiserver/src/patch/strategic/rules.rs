@@ -1,14 +1,17 @@
 //! What a schema says of how its fields merge: a place in a schema, and the way from there to the fields below.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// A place in a schema. Where a schema says nothing (unknown fields, free-form objects) maps merge and lists are
 /// replaced.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
     schema: Option<&'a Value>,
-    definitions: &'a Map<String, Value>,
+    find: Find,
 }
+
+/// Finds a definition by its name.
+type Find = fn(&str) -> Option<&'static Value>;
 
 /// How a field merges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,12 +26,9 @@ pub(super) enum How<'a> {
 }
 
 impl<'a> Rules<'a> {
-    /// The root of a schema whose `$ref`s lead into `definitions`, by their last part.
-    pub fn new(schema: &'a Value, definitions: &'a Map<String, Value>) -> Self {
-        let here = Self {
-            schema: None,
-            definitions,
-        };
+    /// The root of a schema whose `$ref`s lead, by their last part, to what is found so.
+    pub fn new(schema: &'a Value, find: Find) -> Self {
+        let here = Self { schema: None, find };
         here.at(Some(schema))
     }
 
@@ -60,7 +60,7 @@ impl<'a> Rules<'a> {
         let Some(reference) = reference.and_then(Value::as_str) else {
             return Some(schema);
         };
-        self.definitions.get(reference.rsplit('/').next()?)
+        (self.find)(reference.rsplit('/').next()?)
     }
 }
 

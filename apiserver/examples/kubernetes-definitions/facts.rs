@@ -22,19 +22,31 @@ enum Fact {
     Default(Value),
 }
 
-/// Lays the table over definitions. What the table says of definitions or fields that are not there is passed over: the
-/// tests see to it that there is none.
-pub(super) fn apply(definitions: &mut Map<String, Value>) {
+/// A row of the table that cannot be read, or is about what is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("facts.txt, line {line}: {text:?} {reason}")]
+pub(crate) struct Unfit {
+    line: usize,
+    text: &'static str,
+    reason: &'static str,
+}
+
+/// Lays the table over definitions.
+///
+/// # Errors
+/// At the first row that does not fit.
+pub(crate) fn apply(definitions: &mut Map<String, Value>) -> Result<(), Unfit> {
     let mut definition = "";
-    for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
-        let Some(row) = line.strip_prefix("  ") else {
-            definition = line;
+    for (number, text) in TABLE.lines().enumerate().filter(|(_, line)| !line.starts_with('#')) {
+        let line = number + 1;
+        let unfit = |reason| Unfit { line, text, reason };
+        let Some(row) = text.strip_prefix("  ") else {
+            definition = text;
             continue;
         };
-        let Some((field, facts)) = parse(row) else { continue };
-        let Some(schema) = definitions.get_mut(definition) else {
-            continue;
-        };
+        let (field, facts) = parse(row).ok_or_else(|| unfit("cannot be read"))?;
+        let schema = definitions.get_mut(definition);
+        let schema = schema.ok_or_else(|| unfit("is about a definition that is not there"))?;
         if facts.iter().any(|fact| matches!(fact, Fact::Default(_))) {
             not_required(schema, field);
         }
@@ -42,10 +54,12 @@ pub(super) fn apply(definitions: &mut Map<String, Value>) {
             "." => Some(schema),
             _ => schema.pointer_mut(&format!("/properties/{field}")),
         };
-        if let Some(Value::Object(place)) = place {
-            facts.iter().for_each(|fact| write(fact, place));
+        match place {
+            Some(Value::Object(place)) => facts.iter().for_each(|fact| write(fact, place)),
+            _ => return Err(unfit("is about a field that is not there")),
         }
     }
+    Ok(())
 }
 
 /// What has a default need not be there.
@@ -99,46 +113,5 @@ fn write(fact: &Fact, schema: &mut Map<String, Value>) {
             }
         }
         Fact::Default(value) => set("default", value.clone()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::openapi::builtin::definitions;
-
-    #[test]
-    fn every_row_of_the_table_can_be_read_and_is_about_a_field_that_exists() {
-        let mut definition = "";
-        for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
-            let Some(row) = line.strip_prefix("  ") else {
-                definition = line;
-                assert!(definitions().contains_key(definition), "{definition} is not there");
-                continue;
-            };
-            let (field, _) = parse(row).unwrap_or_else(|| panic!("{definition}: {row:?} cannot be read"));
-            let there = field == "." || !definitions()[definition]["properties"][field].is_null();
-            assert!(there, "{definition} has no field {field}");
-        }
-    }
-
-    #[test]
-    fn facts_stand_where_clients_look_for_them() {
-        let finalizers = &definitions()["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["properties"]["finalizers"];
-        assert_eq!(finalizers["x-kubernetes-list-type"], "set");
-        assert_eq!(finalizers["x-kubernetes-patch-strategy"], "merge");
-        let pod = &definitions()["io.k8s.api.core.v1.PodSpec"]["properties"];
-        assert_eq!(pod["volumes"]["x-kubernetes-patch-strategy"], "merge,retainKeys");
-        assert_eq!(pod["nodeSelector"]["x-kubernetes-map-type"], "atomic");
-        let container = &definitions()["io.k8s.api.core.v1.Container"]["properties"]["ports"];
-        assert_eq!(
-            container["x-kubernetes-list-map-keys"],
-            json!(["containerPort", "protocol"])
-        );
-        let port = &definitions()["io.k8s.api.core.v1.ContainerPort"]["properties"]["protocol"];
-        assert_eq!(port["default"], "TCP");
-        let reference = &definitions()["io.k8s.api.core.v1.LocalObjectReference"];
-        assert_eq!(reference["x-kubernetes-map-type"], "atomic");
-        assert_eq!(reference.get("required"), None);
     }
 }
