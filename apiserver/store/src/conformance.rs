@@ -68,6 +68,7 @@ cases! {
         a_large_revision_comes_in_one_batch,
         a_watch_catches_up_over_a_long_history,
         progress_tells_an_idle_watch_where_it_is,
+        progress_is_told_when_what_the_watch_did_not_need_is_compacted,
         a_watch_resumed_from_its_last_batch_misses_and_repeats_nothing,
         many_watches_see_the_same,
     }

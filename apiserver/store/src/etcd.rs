@@ -8,6 +8,7 @@
 
 mod connection;
 mod convert;
+mod progress;
 mod proto;
 mod watch;
 

@@ -215,6 +215,29 @@ pub(super) async fn progress_tells_an_idle_watch_where_it_is(store: &dyn Store) 
     assert_eq!(events, []);
 }
 
+pub(super) async fn progress_is_told_when_what_the_watch_did_not_need_is_compacted(store: &dyn Store) {
+    put(store, "/p/a", "1").await;
+    let from = current(store).await;
+    let mut watching = watch(store, "/p/", from).await;
+    put(store, "/p/b", "1").await;
+    put(store, "/p/b", "2").await;
+    let last = commit(store, Txn::remove("/p/a")).await;
+    let events = events_until(store, &mut watching, last)
+        .await
+        .expect("the watch goes on");
+    assert_eq!(events.len(), 3);
+    // As others do on a cluster that is shared: the state that was delivered can't be read any more.
+    for key in ["/o/a", "/o/b", "/o/a"] {
+        put(store, key, "x").await;
+    }
+    let last = current(store).await;
+    store.compact(last).await.expect("it compacts");
+    let events = events_until(store, &mut watching, last)
+        .await
+        .expect("the watch goes on");
+    assert_eq!(events, []);
+}
+
 pub(super) async fn a_watch_resumed_from_its_last_batch_misses_and_repeats_nothing(store: &dyn Store) {
     let from = current(store).await;
     for i in 0..50 {
