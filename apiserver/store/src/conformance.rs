@@ -35,6 +35,7 @@ macro_rules! cases {
 cases! {
     transactions {
         an_empty_store_has_a_revision_that_is_not_zero,
+        a_check_tells_of_everything_that_was_answered_before,
         what_was_put_is_read_back,
         a_put_keeps_the_create_revision_until_a_delete,
         a_create_of_what_exists_conflicts_and_shows_it,

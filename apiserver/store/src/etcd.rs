@@ -22,7 +22,8 @@ use connection::Endpoints;
 use convert::{from_wire, header_revision, key_value, range_end, range_start, to_wire};
 
 use crate::{
-    At, Error, KeyValue, RangePage, RangeQuery, Result, Revision, Store, Txn, TxnOutcome, WatchStream, validate,
+    At, Condition, Error, KeyValue, RangePage, RangeQuery, Result, Revision, Store, Txn, TxnOutcome, WatchStream,
+    validate,
 };
 
 /// How many key-values are asked for at a time: at a few KiB each that is a few MiB, which etcd answers in one piece
@@ -250,6 +251,15 @@ impl Store for Etcd {
             Ok(_) | Err(Error::Compacted { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        // Linearizable: a member that answers has a leader, and that a majority.
+        let revision = self.current_revision().await?;
+        Ok(Condition {
+            revision,
+            failed_snapshots: 0,
+        })
     }
 
     async fn current_revision(&self) -> Result<Revision> {

@@ -31,6 +31,16 @@ impl fmt::Display for Revision {
     }
 }
 
+/// How a store is that takes writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// Its revision.
+    pub revision: Revision,
+    /// Snapshots of its own log that could not be written since the last one that was: until one is, the log grows, on
+    /// disk and in what the next start reads. None where the store has no such log.
+    pub failed_snapshots: u64,
+}
+
 /// A key with its value, and when it came to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValue {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
 
-use crate::{KeyValue, RangePage, RangeQuery, Result, Revision, Txn, TxnOutcome, WatchBatch};
+use crate::{Condition, KeyValue, RangePage, RangeQuery, Result, Revision, Txn, TxnOutcome, WatchBatch};
 
 /// A running watch. It ends after its first error; dropping it ends the watch.
 pub type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchBatch>> + Send + 'static>>;
@@ -60,6 +60,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// The store's revision. Linearizable.
     async fn current_revision(&self) -> Result<Revision>;
+
+    /// How the store is. Answered by whoever writes, after what was handed over before: while writing hangs there is no
+    /// answer, so callers bound the wait. Cheap: nothing is written.
+    ///
+    /// # Errors
+    /// When the store takes no writes and will not by itself: it has failed, its writer is gone, it can't be reached. A
+    /// disk that is full is no error here.
+    async fn check(&self) -> Result<Condition>;
 }
 
 /// The end (exclusive) of the range of all keys that begin with `prefix`; empty, which means unbounded, when there is
