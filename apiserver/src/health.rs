@@ -248,6 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::await_holding_lock, reason = "the lock is what the disk hangs on")]
     async fn a_store_whose_disk_hangs_is_not_well_until_it_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let hold = Arc::new(Mutex::new(()));

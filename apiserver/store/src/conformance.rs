@@ -59,7 +59,7 @@ cases! {
         compacting_twice_or_backwards_is_no_error_and_in_the_future_is,
     }
     watches {
-        a_watch_delivers_changes_in_order_with_what_was_before,
+        a_watch_delivers_changes_in_order,
         a_watch_sees_only_its_prefix,
         a_watch_begins_where_it_is_told,
         a_watch_from_before_the_compaction_ends_with_compacted,

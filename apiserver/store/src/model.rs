@@ -290,7 +290,7 @@ pub struct RangePage {
 /// What happened to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
-    /// It was created or its value replaced. Created when [`Event::prev`] is `None`.
+    /// It was created or its value replaced. Created when both revisions of [`Event::kv`] are the same.
     Put,
     /// It was deleted.
     Delete,
@@ -304,9 +304,6 @@ pub struct Event {
     /// The key-value after it. For a delete: the key, an empty value, `create_revision` zero, and the revision of the
     /// deletion as `mod_revision`.
     pub kv: KeyValue,
-    /// The key-value before it, if there was one. Complete as far as the history reaches: etcd drops it when that
-    /// version has been compacted away.
-    pub prev: Option<KeyValue>,
 }
 
 /// What a watch delivers at a time.

@@ -160,7 +160,7 @@ impl Model {
                     )
                 }
             };
-            self.events.push(Event { kind, kv, prev });
+            self.events.push(Event { kind, kv });
         }
         self.states.insert(revision, state);
     }
@@ -199,11 +199,6 @@ impl Subject {
             drop(store.take());
             *store = Some(Embedded::open(dir.path(), options.clone()).unwrap());
         }
-    }
-
-    /// etcd leaves out what was before a change when that has been compacted meanwhile.
-    fn may_leave_out_prev(&self) -> bool {
-        matches!(self, Self::Etcd(_))
     }
 }
 
@@ -430,14 +425,7 @@ impl Run {
         let watching = &mut self.watches[watch];
         assert!(batch.revision <= self.model.current());
         assert!(batch.revision >= watching.position);
-        let mut expected = self.model.expected(&watching.prefix, watching.position, batch.revision);
-        if self.subject.may_leave_out_prev() {
-            for (expected, event) in expected.iter_mut().zip(&batch.events) {
-                if event.prev.is_none() && expected.kv.mod_revision <= self.model.compacted.next() {
-                    expected.prev = None;
-                }
-            }
-        }
+        let expected = self.model.expected(&watching.prefix, watching.position, batch.revision);
         assert_eq!(
             batch.events, expected,
             "from {} to {}",

@@ -49,7 +49,6 @@ pub(crate) fn event(event: proto::Event) -> Option<Event> {
     Some(Event {
         kind,
         kv: key_value(event.kv?),
-        prev: event.prev_kv.map(key_value),
     })
 }
 

@@ -149,7 +149,6 @@ impl EtcdWatch {
             range_end: range_end(&prefix_end(&self.prefix)),
             start_revision: to_wire(self.delivered.next()),
             progress_notify: true,
-            prev_kv: true,
             fragment: true,
         };
         let create = proto::WatchRequest {

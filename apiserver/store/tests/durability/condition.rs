@@ -23,6 +23,7 @@ impl Disk for Gated {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::await_holding_lock, reason = "the lock is what the disk waits for")]
 async fn a_check_is_answered_after_what_is_being_written_and_not_before() {
     let dir = tempfile::tempdir().unwrap();
     let gate = Arc::new(Mutex::new(()));
