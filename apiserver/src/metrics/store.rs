@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use breakbulk_store::{
-    Condition, KeyValue, RangePage, RangeQuery, Result, Revision, Store, Txn, TxnOutcome, WatchStream,
+    Condition, KeyValue, RangePage, RangeQuery, ReadsFrom, Result, Revision, Store, Txn, TxnOutcome, WatchStream,
 };
 use bytes::Bytes;
 use prometheus::{Histogram, IntGauge};
@@ -52,6 +52,10 @@ impl Store for Measured {
         let answer = self.store.get(key).await;
         self.get.observe(seconds(begun));
         answer
+    }
+
+    fn reads_from(&self) -> ReadsFrom {
+        self.store.reads_from()
     }
 
     async fn range(&self, query: RangeQuery) -> Result<RangePage> {

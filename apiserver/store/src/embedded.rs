@@ -37,7 +37,8 @@ use watch::{Ask, Watchers};
 use writer::{Command, Writer};
 
 use crate::{
-    Condition, Error, KeyValue, RangePage, RangeQuery, Result, Revision, Store, Txn, TxnOutcome, WatchStream, validate,
+    Condition, Error, KeyValue, RangePage, RangeQuery, ReadsFrom, Result, Revision, Store, Txn, TxnOutcome,
+    WatchStream, validate,
 };
 
 /// Transactions that may wait for the writer before callers wait to hand theirs over: about two groups of a busy
@@ -229,6 +230,10 @@ impl Store for Embedded {
     async fn get(&self, key: &[u8]) -> Result<(Option<KeyValue>, Revision)> {
         let index = self.shared.read();
         Ok((index.get(key), index.current()))
+    }
+
+    fn reads_from(&self) -> ReadsFrom {
+        ReadsFrom::Memory
     }
 
     async fn range(&self, query: RangeQuery) -> Result<RangePage> {

@@ -22,8 +22,8 @@ use connection::Endpoints;
 use convert::{from_wire, header_revision, key_value, range_end, range_start, to_wire};
 
 use crate::{
-    At, Condition, Error, KeyValue, RangePage, RangeQuery, Result, Revision, Store, Txn, TxnOutcome, WatchStream,
-    validate,
+    At, Condition, Error, KeyValue, RangePage, RangeQuery, ReadsFrom, Result, Revision, Store, Txn, TxnOutcome,
+    WatchStream, validate,
 };
 
 /// How many key-values are asked for at a time: at a few KiB each that is a few MiB, which etcd answers in one piece
@@ -194,6 +194,10 @@ impl Store for Etcd {
         let response = self.inner.range(request).await?;
         let revision = header_revision(response.header.as_ref());
         Ok((response.kvs.into_iter().next().map(key_value), revision))
+    }
+
+    fn reads_from(&self) -> ReadsFrom {
+        ReadsFrom::Network
     }
 
     async fn range(&self, query: RangeQuery) -> Result<RangePage> {

@@ -11,6 +11,15 @@ use crate::{Condition, KeyValue, RangePage, RangeQuery, Result, Revision, Txn, T
 /// A running watch. It ends after its first error; dropping it ends the watch.
 pub type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchBatch>> + Send + 'static>>;
 
+/// Where a store's reads of the newest state are answered from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadsFrom {
+    /// This process's memory: as cheap as a copy, and never old.
+    Memory,
+    /// Another process.
+    Network,
+}
+
 /// An ordered map from keys to opaque values with a history.
 ///
 /// Every promise here is checked on each implementation by the conformance suite in `conformance`.
@@ -19,6 +28,9 @@ pub trait Store: Send + Sync + 'static {
     /// The key's value in the newest state, and that state's revision. Linearizable: it sees every transaction that was
     /// answered before the call.
     async fn get(&self, key: &[u8]) -> Result<(Option<KeyValue>, Revision)>;
+
+    /// Where [`Store::get`] is answered from: who has a copy of their own may begin from that instead.
+    fn reads_from(&self) -> ReadsFrom;
 
     /// The keys of a range at one state.
     ///
