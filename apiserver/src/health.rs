@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use breakbulk_store::Store;
+use breakbulk_store::{Revision, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::cacher::Cacher;
@@ -25,7 +25,7 @@ pub enum Check {
     Ping,
     /// What must be written down is: the audit log's last write worked.
     Log,
-    /// The store answers.
+    /// The store answers, and whoever writes there is alive.
     Store,
     /// The caches follow the store.
     Informers,
@@ -180,10 +180,7 @@ impl Health {
     /// Asks the store and the caches until told to stop.
     pub async fn probe(self: Arc<Self>, store: Arc<dyn Store>, cacher: Arc<Cacher>, stop: CancellationToken) {
         loop {
-            let current = tokio::time::timeout(PATIENCE, store.current_revision()).await;
-            let answered = matches!(current, Ok(Ok(_)));
-            self.store.store(answered, Ordering::Relaxed);
-            if let Ok(Ok(revision)) = current {
+            if let Some(revision) = self.ask(&*store, PATIENCE).await {
                 let follow = tokio::time::timeout(PATIENCE, cacher.wait_for(revision.0)).await;
                 self.informers.store(matches!(follow, Ok(Ok(_))), Ordering::Relaxed);
             }
@@ -192,6 +189,23 @@ impl Health {
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
+    }
+
+    /// Asks the store, whose writer answers; its revision if it is well.
+    async fn ask(&self, store: &dyn Store, patience: Duration) -> Option<Revision> {
+        let condition = match tokio::time::timeout(patience, store.check()).await {
+            Ok(Ok(condition)) => Some(condition),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the store is not well");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("the store does not answer");
+                None
+            }
+        };
+        self.store.store(condition.is_some(), Ordering::Relaxed);
+        Some(condition?.revision)
     }
 }
 
@@ -213,7 +227,48 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io;
+    use std::sync::Mutex;
+
+    use breakbulk_store::Txn;
+    use breakbulk_store::embedded::{Disk, Embedded, Options, RealDisk};
+    use futures::FutureExt as _;
+
     use super::*;
+
+    /// A disk whose syncs hang while it is locked.
+    struct Hangs(Arc<Mutex<()>>);
+
+    impl Disk for Hangs {
+        fn sync(&self, file: &File) -> io::Result<()> {
+            let _free = self.0.lock().unwrap();
+            RealDisk.sync(file)
+        }
+    }
+
+    #[tokio::test]
+    #[expect(clippy::await_holding_lock, reason = "the lock is what the disk hangs on")]
+    async fn a_store_whose_disk_hangs_is_not_well_until_it_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let hold = Arc::new(Mutex::new(()));
+        let options = Options {
+            disk: Arc::new(Hangs(hold.clone())),
+            ..Options::default()
+        };
+        let store = Embedded::open(dir.path(), options).unwrap();
+        let health = Health::new();
+        assert!(health.ask(&store, PATIENCE).await.is_some());
+        let held = hold.lock().unwrap();
+        let mut writing = store.txn(Txn::put("/a", "1"));
+        assert!((&mut writing).now_or_never().is_none());
+        assert_eq!(health.ask(&store, Duration::ZERO).await, None);
+        assert_eq!(health.one("livez", "store").unwrap().outcome, Outcome::Failed);
+        drop(held);
+        writing.await.unwrap();
+        assert!(health.ask(&store, PATIENCE).await.is_some());
+        assert_eq!(health.one("livez", "store").unwrap().outcome, Outcome::Well);
+    }
 
     #[test]
     fn what_is_well_says_ok_and_line_by_line_when_asked() {

@@ -32,6 +32,7 @@ pub struct Metrics {
     requests: Requests,
     storage_objects: IntGaugeVec,
     store: HistogramVec,
+    failed_snapshots: IntGauge,
     authentications: IntCounterVec,
     authorizations: IntCounterVec,
     audit_events: IntCounter,
@@ -69,6 +70,10 @@ impl Metrics {
                 "How long the store took, whichever it is.",
                 &["operation"],
                 &STORE_SECONDS,
+            ),
+            failed_snapshots: gauge(
+                "breakbulk_apiserver_store_failed_snapshots",
+                "Snapshots of the store's log that failed since the last one that was written.",
             ),
             authentications: counters(
                 "authentication_attempts",

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use breakbulk_store::{KeyValue, RangePage, RangeQuery, Result, Revision, Store, Txn, TxnOutcome, WatchStream};
+use breakbulk_store::{
+    Condition, KeyValue, RangePage, RangeQuery, ReadsFrom, Result, Revision, Store, Txn, TxnOutcome, WatchStream,
+};
 use bytes::Bytes;
-use prometheus::Histogram;
+use prometheus::{Histogram, IntGauge};
 use tokio::time::Instant;
 
 use super::Metrics;
@@ -18,6 +20,8 @@ pub struct Measured {
     txn: Histogram,
     compact: Histogram,
     revision: Histogram,
+    check: Histogram,
+    failed_snapshots: IntGauge,
 }
 
 impl Measured {
@@ -31,6 +35,8 @@ impl Measured {
             txn: of("txn"),
             compact: of("compact"),
             revision: of("getCurrentResourceVersion"),
+            check: of("check"),
+            failed_snapshots: metrics.failed_snapshots.clone(),
         })
     }
 }
@@ -46,6 +52,10 @@ impl Store for Measured {
         let answer = self.store.get(key).await;
         self.get.observe(seconds(begun));
         answer
+    }
+
+    fn reads_from(&self) -> ReadsFrom {
+        self.store.reads_from()
     }
 
     async fn range(&self, query: RangeQuery) -> Result<RangePage> {
@@ -81,6 +91,17 @@ impl Store for Measured {
         let begun = Instant::now();
         let answer = self.store.current_revision().await;
         self.revision.observe(seconds(begun));
+        answer
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        let begun = Instant::now();
+        let answer = self.store.check().await;
+        self.check.observe(seconds(begun));
+        if let Ok(condition) = &answer {
+            let failed = i64::try_from(condition.failed_snapshots).unwrap_or(i64::MAX);
+            self.failed_snapshots.set(failed);
+        }
         answer
     }
 }

@@ -1,8 +1,11 @@
 //! Reading and writing objects: the one path that every kind takes. A write reads the object, lets the caller change it,
 //! puts it in order, checks it, and stores it if nobody was faster; else it starts over.
 
+mod begin;
 mod create;
 mod delete;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use std::sync::Arc;
@@ -168,11 +171,6 @@ impl Objects {
     pub async fn get_value(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> ApiResult<Value> {
         let encoded = self.get(resource, namespace, name).await?;
         serde_json::from_slice(&encoded).map_err(|_| ApiError::internal("a stored object cannot be read"))
-    }
-
-    async fn read(&self, resource: &Resource, namespace: Option<&str>, name: &str) -> ApiResult<KeyValue> {
-        let (found, _) = self.store.get(&self.key(resource, namespace, name)).await?;
-        found.ok_or_else(|| ApiError::not_found(resource.target(name)))
     }
 
     /// One object from the cache, as old as that may be.

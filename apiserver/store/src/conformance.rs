@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 
-use crate::{Error, Event, KeyValue, Result, Revision, Store, Txn, TxnOutcome, WatchBatch, WatchStream};
+use crate::{Error, Event, KeyValue, Op, Result, Revision, Store, Txn, TxnOutcome, WatchBatch, WatchStream};
 
 /// How long anything may take before a case gives up waiting for it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,6 +35,7 @@ macro_rules! cases {
 cases! {
     transactions {
         an_empty_store_has_a_revision_that_is_not_zero,
+        a_check_tells_of_everything_that_was_answered_before,
         what_was_put_is_read_back,
         a_put_keeps_the_create_revision_until_a_delete,
         a_create_of_what_exists_conflicts_and_shows_it,
@@ -58,16 +59,17 @@ cases! {
         compacting_twice_or_backwards_is_no_error_and_in_the_future_is,
     }
     watches {
-        a_watch_delivers_changes_in_order_with_what_was_before,
+        a_watch_delivers_changes_in_order,
         a_watch_sees_only_its_prefix,
         a_watch_begins_where_it_is_told,
         a_watch_from_before_the_compaction_ends_with_compacted,
         a_watch_from_the_compaction_sees_everything_after_it,
         a_delete_at_the_compaction_revision_is_seen_or_refused,
         the_changes_of_one_revision_come_in_one_batch,
-        a_large_revision_comes_in_one_batch,
+        large_revisions_come_whole,
         a_watch_catches_up_over_a_long_history,
         progress_tells_an_idle_watch_where_it_is,
+        progress_is_told_when_what_the_watch_did_not_need_is_compacted,
         a_watch_resumed_from_its_last_batch_misses_and_repeats_nothing,
         many_watches_see_the_same,
     }
@@ -87,6 +89,20 @@ pub async fn commit(store: &dyn Store, txn: Txn) -> Revision {
 
 async fn put(store: &dyn Store, key: &str, value: &str) -> Revision {
     commit(store, Txn::put(bytes(key), bytes(value))).await
+}
+
+/// Puts the same value under so many keys, all at one revision.
+async fn put_together(store: &dyn Store, keys: usize, value: String) -> Revision {
+    let value = bytes(value);
+    let put = |key: usize| Op::Put {
+        key: bytes(format!("/{key:03}")),
+        value: value.clone(),
+    };
+    let txn = Txn {
+        compares: vec![],
+        ops: (0..keys).map(put).collect(),
+    };
+    commit(store, txn).await
 }
 
 async fn get(store: &dyn Store, key: &str) -> Option<KeyValue> {
@@ -126,6 +142,16 @@ pub async fn events_until(store: &dyn Store, watch: &mut WatchStream, until: Rev
             Err(_) => assert!(started.elapsed() < PATIENCE, "the watch did not reach {until} in time"),
         }
     }
+}
+
+/// The same for a watch that goes on.
+async fn seen_until(store: &dyn Store, watch: &mut WatchStream, until: Revision) -> Vec<Event> {
+    events_until(store, watch, until).await.expect("the watch goes on")
+}
+
+/// The revisions of events.
+fn revisions(events: &[Event]) -> Vec<Revision> {
+    events.iter().map(|event| event.kv.mod_revision).collect()
 }
 
 async fn watch(store: &dyn Store, prefix: &str, from: Revision) -> WatchStream {

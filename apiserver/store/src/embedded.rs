@@ -2,7 +2,7 @@
 //!
 //! All keys live in memory (`index`), since an API server reads far more than it writes and holds them anyway; the
 //! disk holds a log of what was committed (`log`, `frame`, `record`) and now and then a `snapshot`, so that the
-//! log can be cut. One thread writes (`writer`, deciding with `plan`); watches walk through the shared history
+//! log can be cut (`upkeep`). One thread writes (`writer`, deciding with `plan`); watches walk through the shared history
 //! (`watch`); `recovery` reads everything back at the start. Why not a database: `docs/decisions/0002`.
 //!
 //! Promises: an answered transaction is on stable storage; a crash at any moment loses nothing answered and leaves
@@ -16,6 +16,7 @@ mod plan;
 mod record;
 mod recovery;
 mod snapshot;
+mod upkeep;
 mod watch;
 mod writer;
 
@@ -31,10 +32,14 @@ use tokio::sync::{mpsc, oneshot};
 pub use disk::{Disk, RealDisk};
 
 use index::Index;
+use upkeep::Snapshots;
 use watch::{Ask, Watchers};
-use writer::{Command, Snapshots, Writer};
+use writer::{Command, Writer};
 
-use crate::{Error, KeyValue, RangePage, RangeQuery, Result, Revision, Store, Txn, TxnOutcome, WatchStream, validate};
+use crate::{
+    Condition, Error, KeyValue, RangePage, RangeQuery, ReadsFrom, Result, Revision, Store, Txn, TxnOutcome,
+    WatchStream, validate,
+};
 
 /// Transactions that may wait for the writer before callers wait to hand theirs over: about two groups of a busy
 /// server; beyond that more waiting in here makes nothing faster.
@@ -227,6 +232,10 @@ impl Store for Embedded {
         Ok((index.get(key), index.current()))
     }
 
+    fn reads_from(&self) -> ReadsFrom {
+        ReadsFrom::Memory
+    }
+
     async fn range(&self, query: RangeQuery) -> Result<RangePage> {
         self.shared.read().range(&query)
     }
@@ -252,6 +261,18 @@ impl Store for Embedded {
         let (reply, done) = oneshot::channel();
         self.send(Command::Compact { at, reply }).await?;
         done.await.unwrap_or_else(|_| Err(self.shared.unanswered()))
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        let stopped = || Error::Unavailable {
+            message: "its writer has stopped".to_owned(),
+            source: None,
+        };
+        let (reply, condition) = oneshot::channel();
+        self.send(Command::Check { reply }).await?;
+        condition
+            .await
+            .unwrap_or_else(|_| self.shared.check_open().and_then(|()| Err(stopped())))
     }
 
     async fn current_revision(&self) -> Result<Revision> {

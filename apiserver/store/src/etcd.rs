@@ -8,6 +8,7 @@
 
 mod connection;
 mod convert;
+mod progress;
 mod proto;
 mod watch;
 
@@ -21,7 +22,8 @@ use connection::Endpoints;
 use convert::{from_wire, header_revision, key_value, range_end, range_start, to_wire};
 
 use crate::{
-    At, Error, KeyValue, RangePage, RangeQuery, Result, Revision, Store, Txn, TxnOutcome, WatchStream, validate,
+    At, Condition, Error, KeyValue, RangePage, RangeQuery, ReadsFrom, Result, Revision, Store, Txn, TxnOutcome,
+    WatchStream, validate,
 };
 
 /// How many key-values are asked for at a time: at a few KiB each that is a few MiB, which etcd answers in one piece
@@ -194,6 +196,10 @@ impl Store for Etcd {
         Ok((response.kvs.into_iter().next().map(key_value), revision))
     }
 
+    fn reads_from(&self) -> ReadsFrom {
+        ReadsFrom::Network
+    }
+
     async fn range(&self, query: RangeQuery) -> Result<RangePage> {
         match query.at {
             // A new cluster is at 1, where it is empty; etcd takes 0 for "the newest".
@@ -249,6 +255,15 @@ impl Store for Etcd {
             Ok(_) | Err(Error::Compacted { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn check(&self) -> Result<Condition> {
+        // Linearizable: a member that answers has a leader, and that a majority.
+        let revision = self.current_revision().await?;
+        Ok(Condition {
+            revision,
+            failed_snapshots: 0,
+        })
     }
 
     async fn current_revision(&self) -> Result<Revision> {

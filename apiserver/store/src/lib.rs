@@ -24,7 +24,8 @@ mod validate;
 
 pub use error::{Error, Result};
 pub use model::{
-    At, Compare, Event, EventKind, KeyValue, Op, RangePage, RangeQuery, Revision, Txn, TxnOutcome, WatchBatch,
+    At, Compare, Condition, Event, EventKind, KeyValue, Op, RangePage, RangeQuery, Revision, Txn, TxnOutcome,
+    WatchBatch,
 };
-pub use store::{Store, WatchStream, prefix_end};
+pub use store::{ReadsFrom, Store, WatchStream, prefix_end};
 pub use validate::{MAX_KEY_BYTES, MAX_TXN_BYTES, MAX_TXN_OPS};

@@ -31,6 +31,16 @@ impl fmt::Display for Revision {
     }
 }
 
+/// How a store is that takes writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// Its revision.
+    pub revision: Revision,
+    /// Snapshots of its own log that could not be written since the last one that was: until one is, the log grows, on
+    /// disk and in what the next start reads. None where the store has no such log.
+    pub failed_snapshots: u64,
+}
+
 /// A key with its value, and when it came to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValue {
@@ -280,7 +290,7 @@ pub struct RangePage {
 /// What happened to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
-    /// It was created or its value replaced. Created when [`Event::prev`] is `None`.
+    /// It was created or its value replaced. Created when both revisions of [`Event::kv`] are the same.
     Put,
     /// It was deleted.
     Delete,
@@ -294,9 +304,6 @@ pub struct Event {
     /// The key-value after it. For a delete: the key, an empty value, `create_revision` zero, and the revision of the
     /// deletion as `mod_revision`.
     pub kv: KeyValue,
-    /// The key-value before it, if there was one. Complete as far as the history reaches: etcd drops it when that
-    /// version has been compacted away.
-    pub prev: Option<KeyValue>,
 }
 
 /// What a watch delivers at a time.

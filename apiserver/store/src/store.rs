@@ -6,10 +6,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
 
-use crate::{KeyValue, RangePage, RangeQuery, Result, Revision, Txn, TxnOutcome, WatchBatch};
+use crate::{Condition, KeyValue, RangePage, RangeQuery, Result, Revision, Txn, TxnOutcome, WatchBatch};
 
 /// A running watch. It ends after its first error; dropping it ends the watch.
 pub type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchBatch>> + Send + 'static>>;
+
+/// Where a store's reads of the newest state are answered from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadsFrom {
+    /// This process's memory: as cheap as a copy, and never old.
+    Memory,
+    /// Another process.
+    Network,
+}
 
 /// An ordered map from keys to opaque values with a history.
 ///
@@ -19,6 +28,9 @@ pub trait Store: Send + Sync + 'static {
     /// The key's value in the newest state, and that state's revision. Linearizable: it sees every transaction that was
     /// answered before the call.
     async fn get(&self, key: &[u8]) -> Result<(Option<KeyValue>, Revision)>;
+
+    /// Where [`Store::get`] is answered from: who has a copy of their own may begin from that instead.
+    fn reads_from(&self) -> ReadsFrom;
 
     /// The keys of a range at one state.
     ///
@@ -60,6 +72,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// The store's revision. Linearizable.
     async fn current_revision(&self) -> Result<Revision>;
+
+    /// How the store is. Answered by whoever writes, after what was handed over before: while writing hangs there is no
+    /// answer, so callers bound the wait. Cheap: nothing is written.
+    ///
+    /// # Errors
+    /// When the store takes no writes and will not by itself: it has failed, its writer is gone, it can't be reached. A
+    /// disk that is full is no error here.
+    async fn check(&self) -> Result<Condition>;
 }
 
 /// The end (exclusive) of the range of all keys that begin with `prefix`; empty, which means unbounded, when there is

@@ -116,7 +116,7 @@ async fn a_watch_goes_on_after_its_connection_broke_and_after_etcd_was_killed() 
         events.iter().map(|event| event.kv.mod_revision).collect::<Vec<_>>(),
         [third]
     );
-    assert_eq!(&events[0].prev.as_ref().unwrap().value[..], b"2");
+    assert_eq!(&events[0].kv.value[..], b"3");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,12 @@
 //! Deleting an object: at once, or by marking it when something holds it back
 //! (`k8s.io/apiserver/pkg/registry/generic/registry/store.go`).
 
-use breakbulk_store::{KeyValue, Revision, Txn, TxnOutcome};
+use breakbulk_store::{KeyValue, Txn, TxnOutcome};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::begin::Found;
 use super::{Objects, Persist, Subject, TRIES, WriteOptions, object, seen};
 use crate::admission::{Operation, Remarks};
 use crate::cacher::Entry;
@@ -87,7 +88,7 @@ impl Objects {
         name: &str,
         options: &DeleteOptions,
     ) -> ApiResult<Deletion> {
-        let found = self.read(resource, namespace, name).await?;
+        let found = self.begin(resource, namespace, name).await?;
         self.delete_found(resource, (namespace, name), found, options).await
     }
 
@@ -103,14 +104,8 @@ impl Objects {
         options: &DeleteOptions,
     ) -> ApiResult<Deletion> {
         let namespace = Some(entry.namespace()).filter(|namespace| !namespace.is_empty());
-        let revision = Revision(entry.revision);
-        let found = KeyValue {
-            key: self.key(resource, namespace, entry.name()),
-            value: entry.stored().clone(),
-            // Nothing here asks for it.
-            create_revision: Revision::ZERO,
-            mod_revision: revision,
-        };
+        // The list was the newest when it was asked for, and what it said then is a good answer.
+        let found = Found::newest(self.listed(resource, entry));
         self.delete_found(resource, (namespace, entry.name()), found, options)
             .await
     }
@@ -119,61 +114,106 @@ impl Objects {
         &self,
         resource: &Resource,
         (namespace, name): (Option<&str>, &str),
-        mut found: KeyValue,
+        mut found: Found,
         options: &DeleteOptions,
     ) -> ApiResult<Deletion> {
         for _ in 0..TRIES {
-            let old = self.outside(resource, &found).await?;
-            check(resource, &old, name, options)?;
-            let mut remarks = Remarks::default();
             let subject = Subject {
                 operation: Operation::Delete,
                 resource,
                 subresource: "",
                 namespace,
                 name,
-                old: Some(&old),
+                old: None,
             };
-            self.admitted(&options.write, subject, None, &mut remarks).await?;
-            let revision = found.mod_revision;
-            let marked = mark(&old, policy(resource, options.propagation));
-            let unchanged = marked.as_ref() == Some(&old);
-            if options.write.persist == Persist::DryRun || unchanged {
-                let encoded = marked.as_ref().unwrap_or(&old).to_string().into();
-                return Ok(Deletion {
-                    outcome: outcome(marked.as_ref(), old, encoded),
-                    remarks,
-                });
-            }
-            let (txn, stored) = match &marked {
+            let plan = match self.plan_deletion(subject, &found.kv, options).await {
+                Ok(plan) if plan.stores => plan,
+                answer => match self.overtaken(resource, namespace, name, &found).await? {
+                    Some(newer) => {
+                        found = newer;
+                        continue;
+                    }
+                    None => return answer.map(Plan::answered),
+                },
+            };
+            let (key, revision) = (found.kv.key.clone(), found.kv.mod_revision);
+            let (txn, stored) = match &plan.marked {
                 Some(new) => {
                     let stored = self.stored(resource, new).await?;
-                    (Txn::update(found.key.clone(), revision, stored.clone()), stored)
+                    (Txn::update(key, revision, stored.clone()), stored)
                 }
-                None => (Txn::delete(found.key.clone(), revision), found.value.clone()),
+                None => (Txn::delete(key, revision), found.kv.value.clone()),
             };
             match self.store.txn(txn).await? {
                 TxnOutcome::Committed { revision } => {
-                    let encoded = seen(resource, &stored, marked.as_ref().unwrap_or(&old), revision.0);
-                    return Ok(Deletion {
-                        outcome: outcome(marked.as_ref(), old, encoded),
-                        remarks,
-                    });
+                    let encoded = seen(resource, &stored, plan.object(), revision.0);
+                    return Ok(plan.deletion(encoded));
                 }
                 TxnOutcome::Conflict { current, .. } => {
                     let current = current.into_iter().next().flatten();
-                    found = current.ok_or_else(|| ApiError::not_found(resource.target(name)))?;
+                    let newest = current.ok_or_else(|| ApiError::not_found(resource.target(name)))?;
+                    found = Found::newest(newest);
                 }
             }
         }
         Err(ApiError::modified(resource.target(name)))
     }
+
+    /// What a deletion does to an object; nothing is stored yet.
+    async fn plan_deletion(&self, subject: Subject<'_>, found: &KeyValue, options: &DeleteOptions) -> ApiResult<Plan> {
+        let old = self.outside(subject.resource, found).await?;
+        check(subject.resource, &old, subject.name, options)?;
+        let mut remarks = Remarks::default();
+        let subject = Subject {
+            old: Some(&old),
+            ..subject
+        };
+        self.admitted(&options.write, subject, None, &mut remarks).await?;
+        let marked = mark(&old, policy(subject.resource, options.propagation));
+        let unchanged = marked.as_ref() == Some(&old);
+        let stores = options.write.persist == Persist::Store && !unchanged;
+        Ok(Plan {
+            old,
+            marked,
+            stores,
+            remarks,
+        })
+    }
 }
 
-fn outcome(marked: Option<&Value>, object: Value, encoded: Bytes) -> Deleted {
-    match marked {
-        Some(_) => Deleted::Marked(encoded),
-        None => Deleted::Gone { object, encoded },
+/// What is to be done for a deletion.
+struct Plan {
+    old: Value,
+    /// The object with the mark, when something holds it back.
+    marked: Option<Value>,
+    /// Whether anything is to be stored.
+    stores: bool,
+    remarks: Remarks,
+}
+
+impl Plan {
+    /// The object as it is then, or was last.
+    fn object(&self) -> &Value {
+        self.marked.as_ref().unwrap_or(&self.old)
+    }
+
+    /// The answer when nothing is to be stored.
+    fn answered(self) -> Deletion {
+        let encoded = self.object().to_string().into();
+        self.deletion(encoded)
+    }
+
+    fn deletion(self, encoded: Bytes) -> Deletion {
+        Deletion {
+            outcome: match self.marked {
+                Some(_) => Deleted::Marked(encoded),
+                None => Deleted::Gone {
+                    object: self.old,
+                    encoded,
+                },
+            },
+            remarks: self.remarks,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use breakbulk_schemas::field::{FieldError, Path};
 use breakbulk_store::{KeyValue, Txn, TxnOutcome};
 use serde_json::Value;
 
+use super::begin::Found;
 use super::delete::is_held_by_spec;
 use super::{
     Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, seen, shape,
@@ -55,6 +56,21 @@ pub trait Edit: Send + Sync {
     async fn apply(&self, old: Value) -> ApiResult<Submitted>;
 }
 
+/// What is to be done for an update.
+enum Plan {
+    /// Nothing, and this is the answer.
+    Nothing(Value, Remarks),
+    /// This object is to be stored.
+    Store(Value, Remarks),
+}
+
+impl Plan {
+    fn written(self) -> Written {
+        let (Self::Nothing(object, remarks) | Self::Store(object, remarks)) = self;
+        Written::kept(object.to_string().into(), remarks)
+    }
+}
+
 /// A change that needs nobody else's help.
 #[async_trait]
 impl<F> Edit for F
@@ -79,26 +95,27 @@ impl Objects {
         options: &UpdateOptions,
         edit: &dyn Edit,
     ) -> ApiResult<Written> {
-        let mut found = self.read(resource, namespace, name).await?;
+        let mut found = self.begin(resource, namespace, name).await?;
         for _ in 0..TRIES {
-            let old = self.outside(resource, &found).await?;
             let subject = Subject {
                 operation: Operation::Update,
                 resource,
                 subresource: options.part.subresource(),
                 namespace,
                 name,
-                old: Some(&old),
+                old: None,
             };
-            let change = edit.apply(old.clone()).await?;
-            let mut remarks = Remarks::default();
-            let mut new = self.admit(subject, &old, change, options, &mut remarks).await?;
-            let revision = found.mod_revision;
-            object::set_revision(&mut new, revision.0);
-            if new == old || options.write.persist == Persist::DryRun {
-                return Ok(Written::kept(new.to_string().into(), remarks));
-            }
-            let key = found.key.clone();
+            let (new, remarks) = match self.plan(subject, &found.kv, options, edit).await {
+                Ok(Plan::Store(new, remarks)) => (new, remarks),
+                answer => match self.overtaken(resource, namespace, name, &found).await? {
+                    Some(newer) => {
+                        found = newer;
+                        continue;
+                    }
+                    None => return answer.map(Plan::written),
+                },
+            };
+            let (key, revision) = (found.kv.key.clone(), found.kv.mod_revision);
             let ends = is_finished(&new);
             let stored = self.stored(resource, &new).await?;
             let txn = if ends {
@@ -112,10 +129,33 @@ impl Objects {
                     let gone = ends.then(|| Box::new(new));
                     return Ok(Written { gone, ..written });
                 }
-                TxnOutcome::Conflict { current, .. } => found = newer(resource, name, current)?,
+                TxnOutcome::Conflict { current, .. } => found = Found::newest(newer(resource, name, current)?),
             }
         }
         Err(ApiError::modified(resource.target(name)))
+    }
+
+    /// What an update makes of an object; nothing is stored yet.
+    async fn plan(
+        &self,
+        subject: Subject<'_>,
+        found: &KeyValue,
+        options: &UpdateOptions,
+        edit: &dyn Edit,
+    ) -> ApiResult<Plan> {
+        let old = self.outside(subject.resource, found).await?;
+        let subject = Subject {
+            old: Some(&old),
+            ..subject
+        };
+        let change = edit.apply(old.clone()).await?;
+        let mut remarks = Remarks::default();
+        let mut new = self.admit(subject, &old, change, options, &mut remarks).await?;
+        object::set_revision(&mut new, found.mod_revision.0);
+        if new == old || options.write.persist == Persist::DryRun {
+            return Ok(Plan::Nothing(new, remarks));
+        }
+        Ok(Plan::Store(new, remarks))
     }
 
     /// From what the client wants to what may be stored.

@@ -27,6 +27,13 @@ pub(super) async fn an_empty_store_has_a_revision_that_is_not_zero(store: &dyn S
     assert_eq!(events.len(), 1);
 }
 
+pub(super) async fn a_check_tells_of_everything_that_was_answered_before(store: &dyn Store) {
+    let written = put(store, "/a", "1").await;
+    let condition = store.check().await.expect("the store is well");
+    assert!(condition.revision >= written, "{condition:?}");
+    assert_eq!(condition.failed_snapshots, 0);
+}
+
 pub(super) async fn what_was_put_is_read_back(store: &dyn Store) {
     let before = current(store).await;
     assert_eq!(get(store, "/a").await, None);

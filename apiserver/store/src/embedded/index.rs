@@ -162,8 +162,15 @@ impl Index {
     /// Applies a transaction whose compares hold, at the next revision. Deletes of absent keys must have been left out.
     pub(crate) fn apply(&mut self, at: Millis, ops: Vec<Op>) -> &Change {
         let revision = self.current.next();
-        let events: Arc<[Event]> = ops.into_iter().map(|op| self.change(revision, op)).collect();
-        let bytes = CHANGE_OVERHEAD + events.iter().map(event_bytes).sum::<usize>();
+        let mut bytes = CHANGE_OVERHEAD;
+        let events: Arc<[Event]> = ops
+            .into_iter()
+            .map(|op| {
+                let (event, keeps) = self.change(revision, op);
+                bytes += keeps;
+                event
+            })
+            .collect();
         self.current = revision;
         self.history_bytes += bytes;
         self.history.push_back(Change {
@@ -175,12 +182,14 @@ impl Index {
         self.history.back().expect("it was pushed just now")
     }
 
-    fn change(&mut self, revision: Revision, op: Op) -> Event {
+    /// The event, and the bytes that the history keeps alive by it.
+    fn change(&mut self, revision: Revision, op: Op) -> (Event, usize) {
         let (key, value) = match op {
             Op::Put { key, value } => (key, Some(value)),
             Op::Delete { key } => (key, None),
         };
         let prev = self.get(&key);
+        let keeps = key.len() + prev.as_ref().map_or(0, |kv| kv.value.len()) + size_of::<Event>();
         // The key is stored once: events and versions share the allocation that came first.
         let key = prev.as_ref().map_or(key, |kv| kv.key.clone());
         let created = match (&prev, &value) {
@@ -205,16 +214,13 @@ impl Index {
             EventKind::Delete
         };
         let value = value.unwrap_or_default();
-        Event {
-            kind,
-            kv: KeyValue {
-                key,
-                value,
-                create_revision: created,
-                mod_revision: revision,
-            },
-            prev,
-        }
+        let kv = KeyValue {
+            key,
+            value,
+            create_revision: created,
+            mod_revision: revision,
+        };
+        (Event { kind, kv }, keeps)
     }
 
     /// Forgets what is older than `at`. Nothing happens if that is forgotten already.
@@ -281,9 +287,4 @@ fn live(key: &Bytes, versions: &[Version], revision: Revision) -> Option<KeyValu
         create_revision: version.created,
         mod_revision: version.modified,
     })
-}
-
-/// What an event alone keeps alive once its key has moved on: the value before it.
-fn event_bytes(event: &Event) -> usize {
-    event.kv.key.len() + event.prev.as_ref().map_or(0, |kv| kv.value.len()) + size_of::<Event>()
 }

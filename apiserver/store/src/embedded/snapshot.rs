@@ -31,6 +31,10 @@ pub(crate) fn write(
 ) -> io::Result<(PathBuf, u64)> {
     let path = dir.join(snapshot_name(revision));
     let temporary = path.with_extension("tmp");
+    if temporary.exists() {
+        // Left by an earlier try that did not come to its end.
+        disk.remove(&temporary)?;
+    }
     let written = write_to(&temporary, store, disk, revision, items);
     match written {
         Ok(bytes) => {

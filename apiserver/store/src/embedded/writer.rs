@@ -6,9 +6,8 @@
 //! known that nothing else changes the state.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,9 +15,10 @@ use super::index::Index;
 use super::log::{AppendError, Log, StoreId};
 use super::plan::Plan;
 use super::record::{self, Millis, Record};
+use super::upkeep::{Snapshots, Task};
 use super::watch::{Ask, Watchers};
-use super::{History, Options, Shared, snapshot};
-use crate::{Error, Op, Result, Revision, Txn, TxnOutcome};
+use super::{History, Options, Shared};
+use crate::{Condition, Error, Op, Result, Revision, Txn, TxnOutcome};
 
 /// Transactions per group: more than there are callers in practice, so that a group is bounded at all.
 const GROUP_TXNS: usize = 1024;
@@ -37,8 +37,12 @@ pub(crate) enum Command {
         at: Revision,
         reply: oneshot::Sender<Result<()>>,
     },
-    /// From the thread that wrote a snapshot: the revision and the size, or that it failed.
-    Snapshotted(Option<(Revision, PathBuf, u64)>),
+    /// Nothing but an answer: that the writer is there, and how it is.
+    Check {
+        reply: oneshot::Sender<Result<Condition>>,
+    },
+    /// From the thread that writes a snapshot: it ends.
+    SnapshotEnded,
     Close {
         reply: oneshot::Sender<()>,
     },
@@ -62,31 +66,12 @@ pub(crate) struct Writer {
     pub(crate) payload: Vec<u8>,
 }
 
-/// When the next snapshot is due.
-#[derive(Default)]
-pub(crate) struct Snapshots {
-    running: Option<JoinHandle<()>>,
-    path: Option<PathBuf>,
-    bytes: u64,
-    /// After a failure: not before the log has grown to this.
-    not_before: u64,
-}
-
-impl Snapshots {
-    pub(crate) fn with_last(path: Option<PathBuf>, bytes: u64) -> Self {
-        Self {
-            path,
-            bytes,
-            ..Self::default()
-        }
-    }
-}
-
 /// A group that is decided but not yet durable.
 struct Group {
     commits: Vec<Vec<Op>>,
     compact: Option<Revision>,
     answers: Vec<Answer>,
+    checks: Vec<oneshot::Sender<Result<Condition>>>,
     first: Revision,
 }
 
@@ -98,8 +83,10 @@ impl Writer {
             let Some(first) = self.commands.blocking_recv() else {
                 break;
             };
-            let group = self.gather(first, &mut closing);
+            let mut group = self.gather(first, &mut closing);
+            let checks = std::mem::take(&mut group.checks);
             self.commit(group);
+            self.answer(checks);
             self.forget();
             self.snapshot_if_due();
         }
@@ -117,7 +104,8 @@ impl Writer {
         let index = shared.read();
         let first_revision = index.current().next();
         let mut plan = Plan::new(&index);
-        let (mut answers, mut compact, mut bytes) = (Vec::<Answer>::new(), None, 0);
+        let (mut answers, mut checks) = (Vec::<Answer>::new(), Vec::new());
+        let (mut compact, mut bytes) = (None, 0);
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
@@ -140,13 +128,14 @@ impl Writer {
                         let _ = reply.send(error.map_or(Ok(()), Err));
                     }));
                 }
-                Command::Snapshotted(done) => self.snapshots.done(done, &mut self.log, &self.options),
+                Command::Check { reply } => checks.push(reply),
+                Command::SnapshotEnded => self.end_snapshot(),
                 Command::Close { reply } => {
                     *closing = Some(reply);
                     break;
                 }
             }
-            if answers.len() >= GROUP_TXNS || bytes >= GROUP_BYTES {
+            if answers.len() + checks.len() >= GROUP_TXNS || bytes >= GROUP_BYTES {
                 break;
             }
             next = self.commands.try_recv().ok();
@@ -156,6 +145,7 @@ impl Writer {
             commits: plan.into_commits(),
             compact,
             answers,
+            checks,
             first: first_revision,
         }
     }
@@ -167,6 +157,7 @@ impl Writer {
             compact,
             answers,
             first,
+            ..
         } = group;
         let at = Millis::now();
         let changes = !commits.is_empty() || compact.is_some();
@@ -190,6 +181,20 @@ impl Writer {
             answer(None);
         }
         Watchers::wake(&wake);
+    }
+
+    /// Answers those who only want to know how the store is: what was handed over before is on the disk.
+    fn answer(&self, checks: Vec<oneshot::Sender<Result<Condition>>>) {
+        for check in checks {
+            let condition = match self.shared.failure() {
+                Some(message) => Err(Error::Failed { message }),
+                None => Ok(Condition {
+                    revision: self.shared.read().current(),
+                    failed_snapshots: self.snapshots.failed(),
+                }),
+            };
+            let _ = check.send(condition);
+        }
     }
 
     /// Writes and syncs; on failure, a maker of the error to answer with.
@@ -253,39 +258,27 @@ impl Writer {
 
     /// Starts a snapshot when it would free at least as much log as it writes.
     fn snapshot_if_due(&mut self) {
-        if self.snapshots.running.is_some() || self.shared.failure().is_some() {
-            return;
-        }
         let compacted = self.shared.read().compacted();
         let superfluous: u64 = self.log.sealed_until(compacted).map(|segment| segment.bytes).sum();
-        let due = self
-            .snapshots
-            .bytes
-            .max(self.options.segment_bytes / 2)
-            .max(self.snapshots.not_before);
-        if superfluous < due {
+        if self.shared.failure().is_some() || !self.snapshots.are_due(superfluous, &self.options) {
             return;
         }
         let (revision, items) = self.shared.read().oldest_state();
-        let (dir, store, disk) = (self.dir.clone(), self.store, Arc::clone(&self.options.disk));
-        let myself = self.myself.clone();
-        let write = move || {
-            let done = match snapshot::write(&dir, store, &*disk, revision, items) {
-                Ok((path, bytes)) => Some((revision, path, bytes)),
-                Err(error) => {
-                    tracing::warn!(%error, "a snapshot of the store could not be written, the log is kept instead");
-                    None
-                }
-            };
-            if let Some(writer) = myself.upgrade() {
-                let _ = writer.blocking_send(Command::Snapshotted(done));
-            }
+        let task = Task {
+            dir: self.dir.clone(),
+            store: self.store,
+            disk: Arc::clone(&self.options.disk),
+            revision,
+            items,
         };
-        let thread = std::thread::Builder::new()
-            .name("store-snapshot".to_owned())
-            .spawn(write);
-        self.snapshots.not_before = superfluous + self.options.segment_bytes;
-        self.snapshots.running = thread.ok();
+        let not_again_before = superfluous + self.options.segment_bytes;
+        self.snapshots.begin(task, not_again_before, self.myself.clone());
+    }
+
+    fn end_snapshot(&mut self) {
+        if let Some(revision) = self.snapshots.end(&self.options) {
+            self.log.remove_until(revision);
+        }
     }
 
     fn close(&mut self) {
@@ -294,7 +287,7 @@ impl Writer {
         self.commands.close();
         // Those that came too late are told so by their dropped reply; a snapshot thread by its failing send.
         while self.commands.try_recv().is_ok() {}
-        self.snapshots.join();
+        self.end_snapshot();
         if self.shared.failure().is_none() {
             let next = self.shared.read().current().next();
             let mut payload = Vec::new();
@@ -306,35 +299,6 @@ impl Writer {
                 tracing::warn!(?error, dir = %self.dir.display(), "the store could not be marked as closed in order");
             }
         }
-    }
-}
-
-impl Snapshots {
-    fn done(&mut self, done: Option<(Revision, PathBuf, u64)>, log: &mut Log, options: &Options) {
-        self.join();
-        let Some((revision, path, bytes)) = done else { return };
-        log.remove_until(revision);
-        if self.path.as_ref() != Some(&path)
-            && let Some(old) = self.path.replace(path)
-        {
-            remove_old(&old, options);
-        }
-        self.bytes = bytes;
-        self.not_before = 0;
-    }
-
-    fn join(&mut self) {
-        if let Some(thread) = self.running.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that writes a snapshot panicked");
-        }
-    }
-}
-
-fn remove_old(path: &Path, options: &Options) {
-    if let Err(error) = options.disk.remove(path) {
-        tracing::warn!(%error, path = %path.display(), "an old snapshot could not be removed");
     }
 }
 

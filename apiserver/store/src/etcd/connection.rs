@@ -49,6 +49,7 @@ pub(crate) struct Endpoints {
 }
 
 /// One endpoint, chosen for a request.
+#[derive(Clone)]
 pub(crate) struct Chosen {
     index: usize,
     channel: Channel,

@@ -49,7 +49,6 @@ pub(crate) fn event(event: proto::Event) -> Option<Event> {
     Some(Event {
         kind,
         kv: key_value(event.kv?),
-        prev: event.prev_kv.map(key_value),
     })
 }
 
@@ -66,7 +65,7 @@ fn compare(compare: &Compare) -> proto::Compare {
     proto::Compare {
         result: proto::compare::CompareResult::Equal.into(),
         target: proto::compare::CompareTarget::Mod.into(),
-        key: compare.key().to_vec(),
+        key: compare.key().clone(),
         target_union: Some(proto::compare::TargetUnion::ModRevision(to_wire(compare.expected()))),
     }
 }
@@ -74,11 +73,8 @@ fn compare(compare: &Compare) -> proto::Compare {
 fn op(op: Op) -> proto::RequestOp {
     use proto::request_op::Request;
     let request = match op {
-        Op::Put { key, value } => Request::RequestPut(proto::PutRequest {
-            key: key.into(),
-            value: value.into(),
-        }),
-        Op::Delete { key } => Request::RequestDeleteRange(proto::DeleteRangeRequest { key: key.into() }),
+        Op::Put { key, value } => Request::RequestPut(proto::PutRequest { key, value }),
+        Op::Delete { key } => Request::RequestDeleteRange(proto::DeleteRangeRequest { key }),
     };
     proto::RequestOp { request: Some(request) }
 }

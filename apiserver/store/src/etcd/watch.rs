@@ -5,8 +5,7 @@
 //!
 //! Two things need care. A watch that starts at the very revision of a compaction is accepted by etcd although the
 //! deletes of that revision may be gone; so while a watch catches up, it is checked after each batch, and before any
-//! progress is told, that its start was not compacted. And servers before 3.4.25 and 3.5.8 may answer a progress request before events that are older than
-//! the answer (etcd issue 15220); there the answer is believed only when a read shows that nothing has changed.
+//! progress is told, that its start was not compacted. And old servers answer a progress request too early (`progress`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +20,13 @@ use tonic::{Request, Streaming};
 use super::Inner;
 use super::connection::{Backoff, Chosen, unavailable};
 use super::convert::{self, Failure, failure, from_wire, header_revision, range_end, range_start, to_wire};
+use super::progress::{Delivered, Pace, Progress, keys_at, may_be_early};
 use super::proto::{self, watch_request::RequestUnion};
 use crate::{Error, Event, Result, Revision, WatchBatch, WatchStream, prefix_end};
 
 /// Requests that may wait to be sent on one watch: one creation, and progress requests, of which one is enough.
 const REQUESTS: usize = 4;
 
-/// A server that answers progress too early: up to so many revisions are looked at one by one.
-const EXACT_REVISIONS: u64 = 64;
 /// After this long a watch has caught up for sure: etcd lets those that lag catch up every 100 ms.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -66,22 +64,10 @@ struct Connection {
     /// Where the store was when the watch was accepted: up to there it catches up, from there on it is live.
     live_from: Revision,
     opened: Instant,
+    /// What its answers to progress requests are worth.
     progress: Progress,
     /// What has come of a response that is split.
     fragments: Vec<proto::Event>,
-}
-
-/// Whether this server's answers to progress requests can be believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Sound,
-    Early,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Changed {
-    Yes,
-    No,
 }
 
 /// What the connection brought.
@@ -125,21 +111,7 @@ impl EtcdWatch {
             let chosen = self.inner.endpoints.choose();
             let patience = self.inner.endpoints.timeout() / 2;
             let failed = match tokio::time::timeout(patience, self.open(&chosen)).await {
-                Ok(Ok(opened)) => {
-                    let (requests, responses, live_from, progress) = opened;
-                    let (fragments, opened) = (Vec::new(), Instant::now());
-                    let connection = Connection {
-                        chosen,
-                        requests,
-                        responses,
-                        live_from,
-                        opened,
-                        progress,
-                        fragments,
-                    };
-                    self.connection = Some(connection);
-                    break;
-                }
+                Ok(Ok(connection)) => return self.connected(connection).await,
                 Ok(Err(status)) => match failure(status, self.delivered) {
                     Failure::Refused(error) => return Err(error),
                     Failure::NotSent(status) | Failure::Later(status) | Failure::Unknown(status) => status.to_string(),
@@ -150,29 +122,21 @@ impl EtcdWatch {
             self.inner.endpoints.failed(&chosen);
             backoff.pause().await;
         }
-        let live_from = self
-            .connection
-            .as_ref()
-            .map_or(Revision::ZERO, |connection| connection.live_from);
-        if live_from != self.delivered {
-            // Compacted, or in the future: etcd would say the first late and the second never.
-            self.inner.check_reach(self.delivered).await?;
+    }
+
+    /// Begins with a connection, if the history reaches back to where the watch is.
+    async fn connected(&mut self, mut connection: Connection) -> Result<()> {
+        // Compacted, or in the future: etcd would say the first late and the second never.
+        match &mut connection.progress {
+            Progress::Early { keys } => *keys = keys_at(&self.inner, &self.prefix, self.delivered).await?,
+            Progress::Sound if connection.live_from == self.delivered => {}
+            Progress::Sound => self.inner.check_reach(self.delivered).await?,
         }
+        self.connection = Some(connection);
         Ok(())
     }
 
-    async fn open(
-        &self,
-        chosen: &Chosen,
-    ) -> Result<
-        (
-            mpsc::Sender<proto::WatchRequest>,
-            Streaming<proto::WatchResponse>,
-            Revision,
-            Progress,
-        ),
-        tonic::Status,
-    > {
+    async fn open(&self, chosen: &Chosen) -> Result<Connection, tonic::Status> {
         let version = chosen
             .maintenance()
             .status(proto::StatusRequest {})
@@ -185,7 +149,6 @@ impl EtcdWatch {
             range_end: range_end(&prefix_end(&self.prefix)),
             start_revision: to_wire(self.delivered.next()),
             progress_notify: true,
-            prev_kv: true,
             fragment: true,
         };
         let create = proto::WatchRequest {
@@ -207,12 +170,19 @@ impl EtcdWatch {
         if first.canceled || !first.created {
             return Err(cancelled(&first));
         }
-        Ok((
+        Ok(Connection {
+            chosen: chosen.clone(),
             requests,
             responses,
-            header_revision(first.header.as_ref()),
-            progress_of(&version),
-        ))
+            live_from: header_revision(first.header.as_ref()),
+            opened: Instant::now(),
+            progress: if may_be_early(&version) {
+                Progress::Early { keys: 0 }
+            } else {
+                Progress::Sound
+            },
+            fragments: Vec::new(),
+        })
     }
 
     /// Handles a response; a batch when there is something to deliver.
@@ -221,11 +191,13 @@ impl EtcdWatch {
             return Ok(None);
         };
         if response.compact_revision != 0 {
-            let oldest = from_wire(response.compact_revision);
-            return Err(Error::Compacted {
-                requested: self.delivered,
-                oldest,
-            });
+            let (requested, oldest) = (self.delivered, from_wire(response.compact_revision));
+            if requested < oldest {
+                return Err(Error::Compacted { requested, oldest });
+            }
+            // It was told of progress while it had yet to catch up in etcd, which counts from where it began.
+            self.connection = None;
+            return Ok(None);
         }
         if response.canceled {
             if let Failure::Refused(error) = failure(cancelled(&response), self.delivered) {
@@ -253,17 +225,33 @@ impl EtcdWatch {
             // The deletes of a compaction's own revision may be gone: then nothing comes of them, and this is not progress.
             self.inner.check_reach(self.delivered).await?;
         }
-        let Some(connection) = self.connection.as_ref() else {
-            return Ok(None);
+        let told = revision <= self.delivered || response.watch_id >= 0 || self.is_believed(revision).await?;
+        Ok(told.then(|| WatchBatch {
+            events: Vec::new(),
+            revision: revision.max(self.delivered),
+        }))
+    }
+
+    /// Whether an answer can be believed that says that everything up to `revision` has come.
+    async fn is_believed(&self, revision: Revision) -> Result<bool> {
+        let Some(connection) = &self.connection else {
+            return Ok(false);
         };
-        let believed = response.watch_id >= 0 || connection.progress == Progress::Sound;
-        if revision <= self.delivered || believed || self.nothing_changed_until(revision).await? {
-            return Ok(Some(WatchBatch {
-                events: Vec::new(),
-                revision: revision.max(self.delivered),
-            }));
-        }
-        Ok(None)
+        let Progress::Early { keys } = connection.progress else {
+            return Ok(true);
+        };
+        let delivered = Delivered {
+            inner: &self.inner,
+            prefix: &self.prefix,
+            revision: self.delivered,
+            keys,
+        };
+        let pace = if connection.opened.elapsed() > SETTLED {
+            Pace::Settled
+        } else {
+            Pace::CatchingUp
+        };
+        delivered.is_unchanged_until(revision, pace).await
     }
 
     async fn events(&mut self, events: Vec<proto::Event>) -> Result<WatchBatch> {
@@ -284,6 +272,9 @@ impl EtcdWatch {
         if self.catches_up() {
             self.inner.check_reach(self.delivered).await?;
         }
+        if let Some(connection) = &mut self.connection {
+            connection.progress.count(&events);
+        }
         Ok(WatchBatch { events, revision: last })
     }
 
@@ -291,61 +282,6 @@ impl EtcdWatch {
     fn catches_up(&self) -> bool {
         let connection = self.connection.as_ref();
         connection.is_some_and(|connection| self.delivered < connection.live_from)
-    }
-
-    /// Whether nothing under the prefix changed between where the watch is and `revision`; only for servers whose
-    /// progress answers can't be believed.
-    ///
-    /// A short way is walked revision by revision, which is exact. For a long one the two ends are compared, and only
-    /// when the watch has had time to catch up: what came and went in between is not seen by this, and if its events
-    /// still come, the watch ends (see [`EtcdWatch::events`]).
-    async fn nothing_changed_until(&self, revision: Revision) -> Result<bool> {
-        let exact = revision.0 - self.delivered.0 <= EXACT_REVISIONS;
-        let settled = self
-            .connection
-            .as_ref()
-            .is_some_and(|connection| connection.opened.elapsed() > SETTLED);
-        if !exact && !settled {
-            return Ok(false);
-        }
-        let first = if exact { self.delivered.next() } else { revision };
-        let unchanged = async {
-            let before = self.count_of(self.delivered, self.delivered).await?.1;
-            for at in first.0..=revision.0 {
-                let since = if exact { Revision(at) } else { self.delivered.next() };
-                if self.count_of(Revision(at), since).await? != (Changed::No, before) {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        };
-        match unchanged.await {
-            // It can't be known, so it is not said.
-            Err(Error::Compacted { .. } | Error::Unavailable { .. }) => Ok(false),
-            other => other,
-        }
-    }
-
-    /// Whether a key under the prefix was put at or after `since`, and how many there are, both in the state `at`.
-    async fn count_of(&self, at: Revision, since: Revision) -> Result<(Changed, i64)> {
-        let request = proto::RangeRequest {
-            key: range_start(&self.prefix),
-            range_end: range_end(&prefix_end(&self.prefix)),
-            revision: to_wire(at.max(Revision(1))),
-            limit: 1,
-            keys_only: true,
-            min_mod_revision: to_wire(since),
-            ..Default::default()
-        };
-        let found = self.inner.range(request).await?;
-        Ok((
-            if found.kvs.is_empty() {
-                Changed::No
-            } else {
-                Changed::Yes
-            },
-            found.count,
-        ))
     }
 }
 
@@ -379,32 +315,5 @@ fn cancelled(response: &proto::WatchResponse) -> tonic::Status {
         tonic::Status::permission_denied(reason)
     } else {
         tonic::Status::unavailable(reason)
-    }
-}
-
-/// etcd fixed early progress answers in 3.4.25 and 3.5.8.
-fn progress_of(version: &str) -> Progress {
-    let mut numbers = version
-        .split(['.', '-', '+'])
-        .map(|part| part.parse::<u64>().unwrap_or(0));
-    let mut next = || numbers.next().unwrap_or(0);
-    match (next(), next(), next()) {
-        (0..=2, _, _) | (3, 0..=3, _) | (3, 4, 0..=24) | (3, 5, 0..=7) => Progress::Early,
-        _ => Progress::Sound,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Progress, progress_of};
-
-    #[test]
-    fn progress_is_believed_from_the_versions_on_that_fixed_it() {
-        for version in ["3.4.23", "3.4.24", "3.5.7", "3.5.0-rc.1", "3.3.27", ""] {
-            assert_eq!(progress_of(version), Progress::Early, "{version}");
-        }
-        for version in ["3.4.25", "3.4.33", "3.5.8", "3.6.0", "4.0.0"] {
-            assert_eq!(progress_of(version), Progress::Sound, "{version}");
-        }
     }
 }

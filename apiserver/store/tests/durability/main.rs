@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod bounds;
+mod condition;
 mod damage;
 mod full;
 mod kill;

@@ -269,6 +269,7 @@ async fn a_failed_sync_stops_the_store_for_good_and_reads_go_on() {
         acknowledged,
         "what was not acknowledged is not shown"
     );
+    assert!(matches!(store.check().await, Err(Error::Failed { .. })));
     drop(store);
     let kept = pair_number(&open(dir.path()), 0).await;
     assert!(kept == acknowledged || kept == acknowledged + 1);
