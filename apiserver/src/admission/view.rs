@@ -51,11 +51,7 @@ impl<'a> View<'a> {
         }
         match &self.other {
             None => Ok(object.clone()),
-            Some(other) => {
-                other
-                    .out_of_storage(self.request.resource.to_storage(object.clone()).await?)
-                    .await
-            }
+            Some(other) => self.request.resource.to_version_of(other, object.clone()).await,
         }
     }
 
@@ -79,12 +75,7 @@ impl<'a> View<'a> {
         }
         *new = match &self.other {
             None => changed,
-            Some(other) => {
-                self.request
-                    .resource
-                    .out_of_storage(other.to_storage(changed).await?)
-                    .await?
-            }
+            Some(other) => other.to_version_of(self.request.resource, changed).await?,
         };
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use crate::registry::{Storage, object};
 
@@ -24,7 +25,7 @@ pub struct Entry {
 }
 
 /// What the object is in other versions, as far as somebody has asked.
-type Converted = Mutex<Vec<(String, Bytes)>>;
+type Converted = Mutex<Vec<(String, Arc<OnceCell<Bytes>>)>>;
 
 /// What selectors ask for of an object of any kind.
 #[derive(Default, Deserialize)]
@@ -162,20 +163,15 @@ impl Entry {
         self.key.rsplit_once('/').map_or("", |(namespace, _)| namespace)
     }
 
-    /// The bytes in another version, if they were asked for before.
-    pub fn converted(&self, api_version: &str) -> Option<Bytes> {
-        let kept = self.converted.get()?.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter()
-            .find(|(version, _)| version == api_version)
-            .map(|(_, bytes)| bytes.clone())
-    }
-
-    /// Keeps the bytes in another version for the next who asks.
-    pub fn keep_converted(&self, api_version: String, bytes: Bytes) {
+    /// The place of its bytes in another version. Whoever wants them first makes them; the others wait for that.
+    pub fn in_version(&self, api_version: &str) -> Arc<OnceCell<Bytes>> {
         let kept = self.converted.get_or_init(Box::default);
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.iter().any(|(version, _)| *version == api_version) {
-            kept.push((api_version, bytes));
+        if let Some((_, bytes)) = kept.iter().find(|(version, _)| version == api_version) {
+            return bytes.clone();
         }
+        let place = Arc::new(OnceCell::new());
+        kept.push((api_version.to_owned(), place.clone()));
+        place
     }
 }

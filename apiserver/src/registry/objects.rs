@@ -180,20 +180,20 @@ impl Objects {
         resource.storage.cache.get(&resource.key(namespace, name))
     }
 
-    /// An object of the resource's version as the store is to hold it.
-    async fn stored(&self, resource: &Resource, object: &Value) -> ApiResult<Bytes> {
+    /// An object of the resource's version as the store is to hold it, and as it will be seen then.
+    async fn prepared(&self, resource: &Resource, object: &Value) -> ApiResult<Prepared> {
         let empty = serde_json::Map::new();
+        let encode = |object: &Value| object::encode(&resource.storage.header, object.as_object().unwrap_or(&empty));
         if resource.conversion.is_none() {
-            return Ok(object::encode(
-                &resource.storage.header,
-                object.as_object().unwrap_or(&empty),
-            ));
+            let stored = encode(object);
+            return Ok(Prepared { stored, shown: None });
         }
-        let object = resource.to_storage(object.clone()).await?;
-        Ok(object::encode(
-            &resource.storage.header,
-            object.as_object().unwrap_or(&empty),
-        ))
+        let converted = resource.to_storage(object.clone()).await?;
+        let stored = encode(&converted);
+        // What a conversion loses is not there: a client is told what it will read. If that cannot be had, nothing has
+        // been written yet.
+        let shown = Some(resource.out_of_storage(converted).await?);
+        Ok(Prepared { stored, shown })
     }
 
     /// What the store holds, in the resource's version.
@@ -288,14 +288,23 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The object at a revision, encoded as a client of the resource sees it.
-fn seen(resource: &Resource, stored: &[u8], object: &Value, revision: u64) -> Bytes {
-    if resource.conversion.is_none() {
-        return object::with_revision(&resource.storage.header, stored, revision);
+/// What is about to be written.
+struct Prepared {
+    /// As the store is to hold it.
+    stored: Bytes,
+    /// As it will be read through the resource; none: just so.
+    shown: Option<Value>,
+}
+
+impl Prepared {
+    /// The object at a revision, encoded as a client of the resource sees it.
+    fn seen(self, resource: &Resource, revision: u64) -> Bytes {
+        let Some(mut shown) = self.shown else {
+            return object::with_revision(&resource.storage.header, &self.stored, revision);
+        };
+        object::set_revision(&mut shown, revision);
+        shown.to_string().into()
     }
-    let mut object = object.clone();
-    object::set_revision(&mut object, revision);
-    object.to_string().into()
 }
 
 /// Reads what the store holds.

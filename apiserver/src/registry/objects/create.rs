@@ -4,7 +4,7 @@ use breakbulk_store::{Txn, TxnOutcome};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Objects, Persist, Subject, Submitted, WriteOptions, Written, check, identified, object, seen, shape};
+use super::{Objects, Persist, Subject, Submitted, WriteOptions, Written, check, identified, object, shape};
 use crate::admission::{Operation, Remarks};
 use crate::registry::metadata;
 use crate::registry::objects::Part;
@@ -95,11 +95,9 @@ impl Objects {
         let found = match options.persist {
             Persist::DryRun => self.store.get(&key).await?.0,
             Persist::Store => {
-                let stored = self.stored(resource, &value).await?;
-                match self.store.txn(Txn::create(key, stored.clone())).await? {
-                    TxnOutcome::Committed { revision } => {
-                        return Ok(Some(seen(resource, &stored, &value, revision.0)));
-                    }
+                let prepared = self.prepared(resource, &value).await?;
+                match self.store.txn(Txn::create(key, prepared.stored.clone())).await? {
+                    TxnOutcome::Committed { revision } => return Ok(Some(prepared.seen(resource, revision.0))),
                     TxnOutcome::Conflict { current, .. } => current.into_iter().next().flatten(),
                 }
             }

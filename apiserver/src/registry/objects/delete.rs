@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Objects, Persist, Subject, TRIES, WriteOptions, object, seen};
+use super::{Objects, Persist, Prepared, Subject, TRIES, WriteOptions, object};
 use crate::admission::{Operation, Remarks};
 use crate::cacher::Entry;
 use crate::registry::metadata;
@@ -145,16 +145,21 @@ impl Objects {
                     remarks,
                 });
             }
-            let (txn, stored) = match &marked {
+            let (txn, prepared) = match &marked {
                 Some(new) => {
-                    let stored = self.stored(resource, new).await?;
-                    (Txn::update(found.key.clone(), revision, stored.clone()), stored)
+                    let prepared = self.prepared(resource, new).await?;
+                    let txn = Txn::update(found.key.clone(), revision, prepared.stored.clone());
+                    (txn, prepared)
                 }
-                None => (Txn::delete(found.key.clone(), revision), found.value.clone()),
+                None => {
+                    let shown = resource.conversion.is_some().then(|| old.clone());
+                    let stored = found.value.clone();
+                    (Txn::delete(found.key.clone(), revision), Prepared { stored, shown })
+                }
             };
             match self.store.txn(txn).await? {
                 TxnOutcome::Committed { revision } => {
-                    let encoded = seen(resource, &stored, marked.as_ref().unwrap_or(&old), revision.0);
+                    let encoded = prepared.seen(resource, revision.0);
                     return Ok(Deletion {
                         outcome: outcome(marked.as_ref(), old, encoded),
                         remarks,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::delete::is_held_by_spec;
 use super::{
-    Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, seen, shape,
+    Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, shape,
 };
 use crate::admission::{Operation, Remarks, Touched};
 use crate::registry::metadata;
@@ -95,20 +95,22 @@ impl Objects {
             let mut new = self.admit(subject, &old, change, options, &mut remarks).await?;
             let revision = found.mod_revision;
             object::set_revision(&mut new, revision.0);
-            if new == old || options.write.persist == Persist::DryRun {
+            // Storing it once more is how an object comes into the version that its kind is stored in by now.
+            let unchanged = new == old && found.value.starts_with(&resource.storage.header);
+            if unchanged || options.write.persist == Persist::DryRun {
                 return Ok(Written::kept(new.to_string().into(), remarks));
             }
             let key = found.key.clone();
             let ends = is_finished(&new);
-            let stored = self.stored(resource, &new).await?;
+            let prepared = self.prepared(resource, &new).await?;
             let txn = if ends {
                 Txn::delete(key, revision)
             } else {
-                Txn::update(key, revision, stored.clone())
+                Txn::update(key, revision, prepared.stored.clone())
             };
             match self.store.txn(txn).await? {
                 TxnOutcome::Committed { revision } => {
-                    let written = Written::kept(seen(resource, &stored, &new, revision.0), remarks);
+                    let written = Written::kept(prepared.seen(resource, revision.0), remarks);
                     let gone = ends.then(|| Box::new(new));
                     return Ok(Written { gone, ..written });
                 }
