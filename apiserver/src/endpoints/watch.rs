@@ -27,6 +27,8 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// How long a watch lasts that does not say: this, times one to two.
 const DEFAULT_SECONDS: u64 = 1800;
+/// Initial objects that are converted together.
+const CONVERTED: usize = 500;
 /// Bytes put together for one write.
 const CHUNK: usize = 64 << 10;
 
@@ -42,6 +44,8 @@ struct Watch {
     /// Changes up to here have been seen by the client.
     after: u64,
     initial: VecDeque<Arc<Entry>>,
+    /// How many of them are converted already, where that takes somebody else.
+    converted: usize,
     /// The bookmark that ends the initial events is still to be sent.
     announce: bool,
     bookmarks: bool,
@@ -81,6 +85,7 @@ pub(super) async fn watch(
         cursor,
         after,
         initial: initial_events,
+        converted: 0,
         announce: options.send_initial_events == Some(true) && options.bookmarks,
         bookmarks: options.bookmarks,
         next_bookmark: (now + BOOKMARK_EVERY).min(
@@ -205,15 +210,30 @@ impl Watch {
 
     async fn take_initial(&mut self) {
         while self.lines.len() < CHUNK && !self.ended {
+            if self.converted == 0 && !self.initial.is_empty() {
+                self.convert_next().await;
+            }
             match self.initial.pop_front() {
                 Some(entry) => self.put_object("ADDED", &entry).await,
                 None => break,
             }
+            self.converted = self.converted.saturating_sub(1);
         }
         if self.initial.is_empty() && self.announce {
             self.announce = false;
             self.initial = VecDeque::new();
             self.put_bookmark(true);
+        }
+    }
+
+    /// Has a program convert the next initial objects together, where one has to. What it cannot convert is found again,
+    /// and told, when its turn comes.
+    async fn convert_next(&mut self) {
+        let next: Vec<Arc<Entry>> = self.initial.iter().take(CONVERTED).cloned().collect();
+        self.converted = next.len();
+        let resource = self.resource.clone();
+        if let Err(error) = Box::pin(resource.convert_together(&next)).await {
+            tracing::debug!(%error, "objects are converted one by one");
         }
     }
 

@@ -197,7 +197,7 @@ async fn conversion_asks_its_webhook_in_batches_and_believes_only_what_fits() {
     for (path, words) in [
         (
             "/renames",
-            "conversion webhook for example.com/v1, Kind=Foo returned invalid converted object at index 0: must have the same name: n1 != other",
+            "conversion webhook for example.com/v1, Kind=Foo returned invalid object: must have the same name: n1 != other",
         ),
         (
             "/loses",

@@ -7,9 +7,7 @@ use breakbulk_store::{KeyValue, Txn, TxnOutcome};
 use serde_json::Value;
 
 use super::delete::is_held_by_spec;
-use super::{
-    Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, shape,
-};
+use super::{Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, shape};
 use crate::admission::{Operation, Remarks, Touched};
 use crate::registry::metadata;
 use crate::registry::resource::{Body, Generation, Resource, ScalePaths};
