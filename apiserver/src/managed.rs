@@ -135,6 +135,10 @@ pub(crate) fn apply(
                 .iter()
                 .map(|conflict| (conflict.message(), conflict.path().to_string())),
         )),
-        Err(error) => Err(ApiError::bad_request(error.to_string())),
+        // Upstream has a 500 for a configuration that does not fit its kind, too; but that is the client's to mend.
+        Err(error @ (ApplyError::WrongType(_) | ApplyError::ManagedFields | ApplyError::Config { .. })) => {
+            Err(ApiError::bad_request(error.to_string()))
+        }
+        Err(error) => Err(ApiError::foreign(500, "", error.to_string())),
     }
 }

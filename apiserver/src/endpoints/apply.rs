@@ -102,6 +102,9 @@ impl Target<'_> {
         if metadata.is_null() {
             *metadata = json!({});
         }
+        if !metadata.is_object() {
+            return Err(ApiError::bad_request("metadata of an apply patch must be an object"));
+        }
         let places = [
             ("name", self.path.name.as_deref()),
             ("namespace", self.path.namespace.as_deref()),

@@ -8,7 +8,7 @@ use super::path::percent_decode;
 use crate::admission::Author;
 use crate::authentication::Identity;
 use crate::registry::Resource;
-use crate::registry::objects::{FieldValidation, Ownership, Persist, WriteOptions};
+use crate::registry::objects::{FieldValidation, Ownership, Persist, Said, WriteOptions};
 use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::{ApiError, ApiResult};
 
@@ -193,9 +193,10 @@ impl Query {
     /// Options of a create, update or patch.
     pub(super) fn write_options(&self, author: &Arc<Identity>, user_agent: &str) -> ApiResult<WriteOptions> {
         let field_validation = match self.get("fieldValidation") {
-            None | Some("" | "Warn") => FieldValidation::Warn,
-            Some("Ignore") => FieldValidation::Ignore,
-            Some("Strict") => FieldValidation::Strict,
+            None | Some("") => None,
+            Some("Warn") => Some(FieldValidation::Warn),
+            Some("Ignore") => Some(FieldValidation::Ignore),
+            Some("Strict") => Some(FieldValidation::Strict),
             Some(other) => {
                 let expected = "supported values: \"Ignore\", \"Strict\", \"Warn\"";
                 let path = Path::root("fieldValidation");
@@ -205,10 +206,18 @@ impl Query {
         };
         Ok(WriteOptions {
             persist: self.persist()?,
-            field_validation,
+            field_validation: field_validation.unwrap_or_default(),
             author: Author::Client(author.clone()),
             manager: self.manager(user_agent)?,
             ownership: Ownership::Followed,
+            said: Said {
+                manager: self
+                    .get("fieldManager")
+                    .filter(|name| !name.is_empty())
+                    .map(str::to_owned),
+                field_validation,
+                deletion: None,
+            },
         })
     }
 

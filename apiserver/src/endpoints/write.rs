@@ -181,7 +181,8 @@ impl Target<'_> {
             .flatten();
         let patch = Patch {
             format,
-            document,
+            document: Arc::new(document.object),
+            duplicates: document.duplicates,
             rules,
         };
         self.write(part, Versioned::Optional, write, patch).await

@@ -26,9 +26,10 @@ impl Objects {
         submitted: Submitted,
         options: &WriteOptions,
     ) -> ApiResult<Written> {
-        let mut value = identified(resource, submitted.object)?;
+        let (object, given) = submitted.parted();
+        let mut value = identified(resource, object)?;
         let mut remarks = Remarks {
-            warnings: shape(resource, &mut value, &submitted.duplicates, options.field_validation)?,
+            warnings: shape(resource, &mut value, &given, options.field_validation)?,
             ..Remarks::default()
         };
         place(resource, &mut value, namespace)?;

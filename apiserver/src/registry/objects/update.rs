@@ -128,8 +128,9 @@ impl Objects {
         remarks: &mut Remarks,
     ) -> ApiResult<Value> {
         let resource = subject.resource;
-        let mut new = identified(resource, given.object)?;
-        remarks.warnings = shape(resource, &mut new, &given.duplicates, options.write.field_validation)?;
+        let (object, given) = given.parted();
+        let mut new = identified(resource, object)?;
+        remarks.warnings = shape(resource, &mut new, &given, options.write.field_validation)?;
         preconditions(resource, &new, old, subject.name, options)?;
         put_in_order(resource, &mut new, old, &options.part);
         self.follow_owners(&options.part, subject, &mut new, &options.write);
