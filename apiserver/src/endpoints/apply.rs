@@ -77,7 +77,7 @@ impl Target<'_> {
                 ));
             }
             let created = objects
-                .create(self.resource, self.namespace(), apply.to(None)?, &options.write)
+                .create(self.resource, self.namespace(), apply.to(None).await?, &options.write)
                 .await;
             match created {
                 Err(error) if error.reason() == "AlreadyExists" => last = Some(error),

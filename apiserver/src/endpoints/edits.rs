@@ -79,9 +79,9 @@ pub(super) struct Apply<'a> {
 
 impl Apply<'_> {
     /// The object that follows.
-    pub(super) fn to(&self, live: Option<&Value>) -> ApiResult<Submitted> {
-        let object = managed::apply(self.resource, self.part, live, self.config, self.manager, self.force)?;
-        Ok(Submitted::plain(object))
+    pub(super) async fn to(&self, live: Option<&Value>) -> ApiResult<Submitted> {
+        let object = managed::apply(self.resource, self.part, live, self.config, self.manager, self.force);
+        object.await.map(Submitted::plain)
     }
 }
 
@@ -93,7 +93,7 @@ impl Edit for Apply<'_> {
             let name = object::meta(&old, "name");
             return Err(ApiError::modified(self.resource.target(name)));
         }
-        self.to(Some(&old))
+        self.to(Some(&old)).await
     }
 }
 

@@ -218,9 +218,6 @@ async fn objects(
     if !verbs.contains(&verb) {
         return Err(ApiError::method_not_allowed());
     }
-    if verb == "watch" {
-        negotiate::stream(&parts.headers)?;
-    }
     let target = Target {
         app,
         resource: &resource,

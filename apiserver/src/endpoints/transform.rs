@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::Semaphore;
 
 use super::Route;
-use super::negotiate::{self, Media};
+use super::negotiate::{self, Media, Otherwise};
 use super::respond::Answer;
 use crate::request::{Lasting, RequestInfo};
 use crate::status::{ApiError, ApiResult};
@@ -46,7 +46,7 @@ enum Look {
     Compact,
     Indented,
     Yaml,
-    Protobuf,
+    Protobuf(Otherwise),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +79,8 @@ impl Finish {
         let pretty = || accepted.is_some_and(|a| a.pretty) || info.pretty().unwrap_or_else(|| is_for_people(headers));
         let look = if media == Some(Media::Yaml) {
             Look::Yaml
-        } else if media == Some(Media::Protobuf) {
-            Look::Protobuf
+        } else if let Some(Media::Protobuf(otherwise)) = media {
+            Look::Protobuf(otherwise)
         } else if pretty() {
             Look::Indented
         } else {
@@ -109,7 +109,7 @@ impl Finish {
             .get(CONTENT_TYPE)
             .is_some_and(|v| v == "application/json");
         let look = match self.look {
-            Look::Yaml | Look::Protobuf if !exactly => Look::Compact,
+            Look::Yaml | Look::Protobuf(_) if !exactly => Look::Compact,
             look => look,
         };
         let packs = self.packing == Packing::Gzip && usize::try_from(size).unwrap_or(usize::MAX) > GZIP_FROM;
@@ -139,12 +139,7 @@ impl Finish {
             done => done.map_err(|e| failed(&e))?,
         };
         parts.headers.remove(CONTENT_LENGTH);
-        let media = match look {
-            Look::Yaml => Some("application/yaml"),
-            Look::Protobuf => Some(breakbulk_protobuf::MEDIA_TYPE),
-            Look::Compact | Look::Indented => None,
-        };
-        if let Some(media) = media {
+        if let Some(media) = done.media {
             parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         }
         if done.packing == Packing::Gzip {
@@ -155,30 +150,31 @@ impl Finish {
     }
 
     fn work(self, json: &Bytes) -> Result<Done, FinishError> {
-        let bytes = match self.look {
-            Look::Compact => json.clone(),
-            Look::Indented => indent(json).map_or_else(|| json.clone(), Bytes::from),
-            Look::Yaml => yaml(json)?.into(),
-            Look::Protobuf => protobuf(json)?.into(),
+        let (bytes, media): (Bytes, _) = match self.look {
+            Look::Compact => (json.clone(), None),
+            Look::Indented => (indent(json).map_or_else(|| json.clone(), Bytes::from), None),
+            Look::Yaml => (yaml(json)?.into(), Some("application/yaml")),
+            Look::Protobuf(otherwise) => match (protobuf(json), otherwise) {
+                (Err(FinishError::Protobuf(EncodeError::UnknownKind { .. })), Otherwise::Json) => (json.clone(), None),
+                (encoded, _) => (encoded?.into(), Some(breakbulk_protobuf::MEDIA_TYPE)),
+            },
         };
         if self.packing == Packing::Gzip && bytes.len() > GZIP_FROM {
             let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::new(GZIP_LEVEL));
             encoder.write_all(&bytes).map_err(FinishError::Gzip)?;
             let bytes = encoder.finish().map_err(FinishError::Gzip)?.into();
-            return Ok(Done {
-                bytes,
-                packing: Packing::Gzip,
-            });
+            let packing = Packing::Gzip;
+            return Ok(Done { bytes, media, packing });
         }
-        Ok(Done {
-            bytes,
-            packing: Packing::Bare,
-        })
+        let packing = Packing::Bare;
+        Ok(Done { bytes, media, packing })
     }
 }
 
 struct Done {
     bytes: Bytes,
+    /// Where it is JSON no more.
+    media: Option<&'static str>,
     packing: Packing,
 }
 
@@ -230,8 +226,35 @@ fn yaml(json: &[u8]) -> Result<String, FinishError> {
 }
 
 fn protobuf(json: &[u8]) -> Result<Vec<u8>, FinishError> {
+    if let Some((api_version, kind)) = named(json)
+        && !breakbulk_protobuf::knows(&api_version, &kind)
+    {
+        return Err(FinishError::Protobuf(EncodeError::UnknownKind { api_version, kind }));
+    }
     let value: serde_json::Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
     breakbulk_protobuf::encode(&value).map_err(FinishError::Protobuf)
+}
+
+/// Version and kind of what this server has written, which begins with them, in either order: a large list of what has no
+/// protobuf is not read through to find that out. None where it begins otherwise.
+fn named(json: &[u8]) -> Option<(String, String)> {
+    fn member<'j>(json: &'j [u8], name: &str) -> Option<(&'j str, &'j [u8])> {
+        let rest = json
+            .strip_prefix(b"\"")?
+            .strip_prefix(name.as_bytes())?
+            .strip_prefix(b"\":\"")?;
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        let value = std::str::from_utf8(&rest[..end]).ok()?;
+        Some((value, rest[end..].strip_prefix(b"\",")?))
+    }
+    let json = json.strip_prefix(b"{")?;
+    if let Some((api_version, rest)) = member(json, "apiVersion") {
+        let (kind, _) = member(rest, "kind")?;
+        return Some((api_version.to_owned(), kind.to_owned()));
+    }
+    let (kind, rest) = member(json, "kind")?;
+    let (api_version, _) = member(rest, "apiVersion")?;
+    Some((api_version.to_owned(), kind.to_owned()))
 }
 
 /// Indents compact JSON by two spaces, as Go does, without reading what it says. None when it would grow out of all
@@ -355,6 +378,22 @@ mod tests {
     fn nesting_made_to_explode_is_left_as_it_is() {
         let deep = format!("{}{}{}", "[".repeat(120), "1,".repeat(10_000) + "1", "]".repeat(120));
         assert_eq!(indent(deep.as_bytes()), None);
+    }
+
+    #[test]
+    fn what_something_is_is_seen_at_its_beginning() {
+        let both = Some(("g/v1".to_owned(), "K".to_owned()));
+        assert_eq!(named(br#"{"apiVersion":"g/v1","kind":"K","metadata":{}}"#), both);
+        assert_eq!(named(br#"{"kind":"K","apiVersion":"g/v1","items":[]}"#), both);
+        for other in [
+            &b"{}"[..],
+            b"[]",
+            br#"{"kind":"K"}"#,
+            br#"{"kind":"K\"","apiVersion":"v1","a":1}"#,
+            b"{\"kind\":\"K",
+        ] {
+            assert_eq!(named(other), None);
+        }
     }
 
     #[test]

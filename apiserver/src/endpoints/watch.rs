@@ -1,4 +1,4 @@
-//! Watches: a cursor into the ring of changes, turned into a stream of JSON lines. The stream is pulled by its reader; one
+//! Watches: a cursor into the ring of changes, turned into a stream of JSON lines or of protobuf frames. The stream is pulled by its reader; one
 //! that reads too slowly finds its place gone and is told to list again.
 
 use std::collections::VecDeque;
@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use breakbulk_protobuf::{WatchEventType, watch_frame};
 use bytes::Bytes;
 use rand::Rng as _;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use super::App;
-use super::lines::{self, Lines};
+use super::lines::{self, FrameError, Framing, Lines};
 use super::negotiate::Shape;
 use super::query::{Filter, ListOptions};
 use super::shapes::{Definitions, RowObject, event_object};
@@ -38,8 +39,7 @@ struct Watch {
     resource: Arc<Resource>,
     filter: Filter,
     prefix: String,
-    shape: Shape,
-    rows: RowObject,
+    view: View,
     cursor: Cursor,
     /// Changes up to here have been seen by the client.
     after: u64,
@@ -56,19 +56,29 @@ struct Watch {
     ended: bool,
 }
 
+/// How a watcher sees what it watches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    /// The shape of objects.
+    pub(super) shape: Shape,
+    /// What rows of tables carry.
+    pub(super) rows: RowObject,
+    /// How events are written.
+    pub(super) framing: Framing,
+}
+
 /// Starts a watch; the body of its answer.
 pub(super) async fn watch(
     app: Arc<App>,
     resource: Arc<Resource>,
     namespace: Option<&str>,
     options: ListOptions,
-    shape: Shape,
-    rows: RowObject,
+    view: View,
 ) -> ApiResult<Body> {
     let prefix = super::key_prefix(&resource, namespace);
     let (initial_events, cursor, after) = match begin(&app, &resource, &prefix, &options).await? {
         Ok(begun) => begun,
-        Err(expired) => return Ok(Body::from(lines::error(&expired))),
+        Err(expired) => return Ok(Body::from(view.framing.error(&expired))),
     };
     let seconds = options
         .timeout_seconds
@@ -80,8 +90,7 @@ pub(super) async fn watch(
         resource,
         filter: options.filter,
         prefix,
-        shape,
-        rows,
+        view,
         cursor,
         after,
         initial: initial_events,
@@ -165,8 +174,7 @@ impl Watch {
         let batch = match self.resource.storage.cache.poll(&mut self.cursor) {
             Ok(batch) => batch,
             Err(TooOld { oldest }) => {
-                self.ended = true;
-                self.lines.push(lines::error(&ApiError::expired(self.after, oldest)));
+                self.end(&ApiError::expired(self.after, oldest));
                 return true;
             }
         };
@@ -214,7 +222,7 @@ impl Watch {
                 self.convert_next().await;
             }
             match self.initial.pop_front() {
-                Some(entry) => self.put_object("ADDED", &entry).await,
+                Some(entry) => self.put_object(WatchEventType::Added, &entry).await,
                 None => break,
             }
             self.converted = self.converted.saturating_sub(1);
@@ -248,50 +256,67 @@ impl Watch {
             .filter(|previous| self.filter.matches(previous));
         let after = change.kind == ChangeKind::Put && self.filter.matches(&change.entry);
         let event = match (before, after) {
-            (None, true) => "ADDED",
-            (Some(_), true) => "MODIFIED",
-            (Some(_), false) if change.kind == ChangeKind::Deleted => "DELETED",
+            (None, true) => WatchEventType::Added,
+            (Some(_), true) => WatchEventType::Modified,
+            (Some(_), false) if change.kind == ChangeKind::Deleted => WatchEventType::Deleted,
             // It has left the selection: for this watcher it is gone, as it was when last seen.
-            (Some(previous), false) => return self.put_object("DELETED", &previous.at(change.revision)).await,
+            (Some(previous), false) => {
+                let gone = previous.at(change.revision);
+                return self.put_object(WatchEventType::Deleted, &gone).await;
+            }
             (None, false) => return,
         };
-        if self.sees_what_is_stored() {
-            let storage = &self.resource.storage;
-            let line = change.line(event, || lines::stored(event, &change.entry, storage));
-            self.lines.push(line);
-        } else {
-            self.put_object(event, &change.entry).await;
+        if !self.sees_what_is_stored() {
+            return self.put_object(event, &change.entry).await;
+        }
+        let (entry, storage) = (&change.entry, &self.resource.storage);
+        let frame = || Framing::Protobuf.stored(event, entry, storage).map_err(told).ok();
+        let written = match self.view.framing {
+            Framing::Json => Some(change.line(event.as_str(), || lines::stored(event, entry, storage))),
+            Framing::Protobuf => change.frame(event.as_str(), frame),
+        };
+        match written {
+            Some(written) => self.lines.push(written),
+            None => self.end(&unwritten()),
         }
     }
 
     fn sees_what_is_stored(&self) -> bool {
-        self.shape == Shape::Plain && self.resource.conversion.is_none()
+        self.view.shape == Shape::Plain && self.resource.conversion.is_none()
     }
 
-    async fn put_object(&mut self, event: &str, entry: &Entry) {
-        if self.sees_what_is_stored() {
-            self.lines.push(lines::stored(event, entry, &self.resource.storage));
-            return;
+    /// Says why, and ends.
+    fn end(&mut self, error: &ApiError) {
+        self.ended = true;
+        self.lines.push(self.view.framing.error(error));
+    }
+
+    async fn put_object(&mut self, event: WatchEventType, entry: &Entry) {
+        let View { shape, rows, framing } = self.view;
+        let written = if self.sees_what_is_stored() {
+            framing.stored(event, entry, &self.resource.storage).map_err(told)
+        } else {
+            // Boxed: a conversion is large, and every watch would have room for one.
+            let resource = self.resource.clone();
+            let encoded = match (shape, framing) {
+                (Shape::Plain, Framing::Protobuf) => Box::pin(resource.encoded_as("protobuf", entry, encode)).await,
+                _ => Box::pin(resource.encoded(entry)).await,
+            };
+            match (encoded, shape, framing) {
+                (Err(error), ..) => Err(error),
+                (Ok(encoded), Shape::Plain, Framing::Protobuf) => Ok(watch_frame(event, &encoded).into()),
+                (Ok(encoded), Shape::Plain, _) => framing.event(event, &encoded).map_err(told),
+                (Ok(encoded), shape, _) => {
+                    let shaped = event_object(&self.resource, &encoded, shape, rows, self.definitions);
+                    self.definitions = Definitions::Left;
+                    framing.event(event, &shaped).map_err(told)
+                }
+            }
+        };
+        match written {
+            Ok(written) => self.lines.push(written),
+            Err(error) => self.end(&error),
         }
-        // Boxed: a conversion is large, and every watch would have room for one.
-        let resource = self.resource.clone();
-        let encoded = match Box::pin(resource.encoded(entry)).await {
-            Ok(encoded) => encoded,
-            Err(error) => {
-                self.ended = true;
-                self.lines.push(lines::error(&error));
-                return;
-            }
-        };
-        let line = match self.shape {
-            Shape::Plain => lines::line(event, &encoded),
-            shape => {
-                let shaped = event_object(&self.resource, &encoded, shape, self.rows, self.definitions);
-                self.definitions = Definitions::Left;
-                lines::line(event, &shaped)
-            }
-        };
-        self.lines.push(line);
     }
 
     fn put_bookmark(&mut self, initial_end: bool) {
@@ -299,12 +324,12 @@ impl Watch {
         if initial_end {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
-        let (api_version, kind) = match self.shape {
+        let (api_version, kind) = match self.view.shape {
             Shape::Metadata | Shape::MetadataList => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata"),
             Shape::Plain | Shape::Table => (self.resource.api_version(), self.resource.kind.as_str()),
         };
         let mark = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata });
-        let object = match self.shape {
+        let object = match self.view.shape {
             Shape::Table => {
                 let row = json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": mark["metadata"] });
                 json!({
@@ -316,6 +341,31 @@ impl Watch {
             }
             _ => mark,
         };
-        self.lines.push(lines::line("BOOKMARK", object.to_string().as_bytes()));
+        let mark = self
+            .view
+            .framing
+            .event(WatchEventType::Bookmark, object.to_string().as_bytes());
+        match mark {
+            Ok(mark) => self.lines.push(mark),
+            Err(error) => self.end(&told(error)),
+        }
     }
+}
+
+/// An object in protobuf.
+fn encode(json: &[u8]) -> ApiResult<Bytes> {
+    lines::protobuf(json).map(Bytes::from).map_err(told)
+}
+
+/// Writes down what is our own fault, and what the client is told of it.
+fn told(error: FrameError) -> ApiError {
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "an object cannot be written into a watch"
+    );
+    unwritten()
+}
+
+fn unwritten() -> ApiError {
+    ApiError::internal("an object cannot be encoded")
 }

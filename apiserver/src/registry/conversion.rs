@@ -99,6 +99,18 @@ impl Resource {
         kept.get_or_try_init(convert).await.cloned()
     }
 
+    /// The same in another encoding, which `encode` makes of JSON. It is made once, and kept as long as the entry is.
+    pub(crate) async fn encoded_as(
+        &self,
+        encoding: &str,
+        entry: &Entry,
+        encode: impl FnOnce(&[u8]) -> ApiResult<Bytes>,
+    ) -> ApiResult<Bytes> {
+        let kept = entry.in_version(&format!("{};{encoding}", self.api_version()));
+        let make = || async { encode(&self.encoded(entry).await?) };
+        kept.get_or_try_init(make).await.cloned()
+    }
+
     /// Whether an entry is in this version as it is.
     fn has_as_stored(&self, entry: &Entry) -> bool {
         match &self.conversion {

@@ -258,13 +258,13 @@ impl Objects {
     }
 
     /// Notes who owns what. What the server makes by itself is nobody's, unless somebody keeps track of it already.
-    fn follow_owners(&self, part: &Part, subject: Subject<'_>, new: &mut Value, options: &WriteOptions) {
+    async fn follow_owners(&self, part: &Part, subject: Subject<'_>, new: &mut Value, options: &WriteOptions) {
         let tracked = subject
             .old
             .is_some_and(|old| !old["metadata"]["managedFields"].is_null());
         let by_server = matches!(options.author, Author::Server);
         if options.ownership == Ownership::Followed && (tracked || !by_server) {
-            managed::track(subject.resource, part, subject.old, new, &options.manager);
+            managed::track(subject.resource, part, subject.old, new, &options.manager).await;
         }
     }
 

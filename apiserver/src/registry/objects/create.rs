@@ -49,7 +49,7 @@ impl Objects {
             name: &given,
             old: None,
         };
-        self.follow_owners(&Part::Main, subject, &mut value, options);
+        self.follow_owners(&Part::Main, subject, &mut value, options).await;
         self.mutated(options, subject, &mut value, &mut remarks).await?;
         // Webhooks may say what the client may, and no more.
         place(resource, &mut value, namespace)?;

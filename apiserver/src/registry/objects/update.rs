@@ -133,7 +133,8 @@ impl Objects {
         remarks.warnings = shape(resource, &mut new, &given, options.write.field_validation)?;
         preconditions(resource, &new, old, subject.name, options)?;
         put_in_order(resource, &mut new, old, &options.part);
-        self.follow_owners(&options.part, subject, &mut new, &options.write);
+        self.follow_owners(&options.part, subject, &mut new, &options.write)
+            .await;
         if self.mutated(&options.write, subject, &mut new, remarks).await? == Touched::Yes {
             // Webhooks may change what the client may, and no more.
             put_in_order(resource, &mut new, old, &options.part);
