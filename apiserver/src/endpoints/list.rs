@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::query::{ListOptions, Match};
+use super::select;
 use super::shapes::ListHead;
 use crate::cacher::Entry;
 use crate::registry::{Resource, Storage};
@@ -80,10 +81,7 @@ async fn latest(
     };
     let start = start.map(|s| format!("{prefix}{s}"));
     let snapshot = resource.storage.cache.list(prefix, start.as_deref(), reached);
-    let mut entries = snapshot.entries;
-    if !options.filter.is_empty() {
-        entries.retain(|entry| options.filter.matches(entry));
-    }
+    let mut entries = select::select(resource, &options.filter, snapshot.entries).await?;
     let mut head = ListHead {
         revision: snapshot.revision,
         ..ListHead::default()
@@ -133,13 +131,20 @@ async fn at_revision(
             .await
             .map_err(|e| range_error(e, options, revision, start))?;
         seen += page.items.len();
-        for item in &page.items {
+        let found: Vec<Arc<Entry>> = page
+            .items
+            .iter()
+            .map(|item| Arc::new(entry_of(storage, item)))
+            .collect();
+        if options.filter.looks_inside() {
+            resource.convert_together(&found).await?;
+        }
+        for (item, entry) in page.items.iter().zip(found) {
             if entries.len() == limit {
                 break;
             }
-            let entry = entry_of(storage, item);
-            if options.filter.matches(&entry) {
-                entries.push(Arc::new(entry));
+            if select::passes(resource, &options.filter, &entry).await? {
+                entries.push(entry);
             }
             if entries.len() == limit {
                 let more = page.more || page.items.last().is_some_and(|last| last.key != item.key);

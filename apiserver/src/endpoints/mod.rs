@@ -26,6 +26,7 @@ mod pieces;
 mod query;
 mod respond;
 mod review;
+mod select;
 mod shapes;
 mod status;
 mod transform;

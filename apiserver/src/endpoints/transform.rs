@@ -7,13 +7,16 @@
 use std::io::Write as _;
 
 use axum::body::{Body, HttpBody as _};
-use breakbulk_protobuf::EncodeError;
+use breakbulk_protobuf::{EncodeError, TypeMeta};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT, VARY};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use super::Route;
@@ -221,18 +224,52 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 fn yaml(json: &[u8]) -> Result<String, FinishError> {
-    let value: serde_json::Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
+    let value: Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
     serde_saphyr::to_string(&value).map_err(FinishError::Yaml)
 }
 
 fn protobuf(json: &[u8]) -> Result<Vec<u8>, FinishError> {
-    if let Some((api_version, kind)) = named(json)
-        && !breakbulk_protobuf::knows(&api_version, &kind)
-    {
-        return Err(FinishError::Protobuf(EncodeError::UnknownKind { api_version, kind }));
+    if let Some((api_version, kind)) = named(json) {
+        if !breakbulk_protobuf::knows(&api_version, &kind) {
+            return Err(FinishError::Protobuf(EncodeError::UnknownKind { api_version, kind }));
+        }
+        if kind.ends_with("List")
+            && let Ok(list) = serde_json::from_slice(json)
+        {
+            return protobuf_list(
+                TypeMeta {
+                    api_version: &api_version,
+                    kind: &kind,
+                },
+                &list,
+            );
+        }
     }
-    let value: serde_json::Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
+    let value: Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
     breakbulk_protobuf::encode(&value).map_err(FinishError::Protobuf)
+}
+
+/// A list whose items are not read yet.
+#[derive(Deserialize)]
+struct List<'j> {
+    #[serde(default)]
+    metadata: Value,
+    #[serde(borrow)]
+    items: Vec<&'j RawValue>,
+}
+
+/// A list, of which never more than one item is there as a value: all of them would be several times the list.
+fn protobuf_list(meta: TypeMeta<'_>, list: &List<'_>) -> Result<Vec<u8>, FinishError> {
+    let mut unread = None;
+    let items = list.items.iter().map(|item| {
+        let item: Result<Value, _> = serde_json::from_str(item.get());
+        item.unwrap_or_else(|error| {
+            unread = Some(error);
+            Value::Null
+        })
+    });
+    let encoded = breakbulk_protobuf::encode_list(meta, &list.metadata, items).map_err(FinishError::Protobuf)?;
+    unread.map_or(Ok(encoded), |error| Err(FinishError::Json(error)))
 }
 
 /// Version and kind of what this server has written, which begins with them, in either order: a large list of what has no
@@ -312,7 +349,7 @@ fn indent(json: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -378,6 +415,23 @@ mod tests {
     fn nesting_made_to_explode_is_left_as_it_is() {
         let deep = format!("{}{}{}", "[".repeat(120), "1,".repeat(10_000) + "1", "]".repeat(120));
         assert_eq!(indent(deep.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_list_is_the_same_piece_by_piece() {
+        let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}});
+        let metadata = json!({"resourceVersion": "7", "remainingItemCount": 3});
+        for items in [json!([]), json!([map("a"), map("b")])] {
+            let list = json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": metadata, "items": items});
+            let whole = breakbulk_protobuf::encode(&list).unwrap();
+            assert_eq!(protobuf(list.to_string().as_bytes()).unwrap(), whole);
+        }
+        // What is called a list and has no items is an object like others.
+        let list = json!({"apiVersion": "v1", "kind": "ConfigMapList"});
+        assert_eq!(
+            protobuf(list.to_string().as_bytes()).unwrap(),
+            breakbulk_protobuf::encode(&list).unwrap()
+        );
     }
 
     #[test]

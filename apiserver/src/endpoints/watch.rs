@@ -17,6 +17,7 @@ use super::App;
 use super::lines::{self, FrameError, Framing, Lines};
 use super::negotiate::Shape;
 use super::query::{Filter, ListOptions};
+use super::select;
 use super::shapes::{Definitions, RowObject, event_object};
 use crate::cacher::{Change, ChangeKind, Cursor, Entry, TooOld};
 use crate::registry::Resource;
@@ -136,9 +137,9 @@ async fn begin(
             None if options.resource_version == Some(0) && options.send_initial_events.is_none() => cacher.reached(),
             None => cacher.catch_up().await?,
         };
-        let (mut snapshot, cursor) = storage.list_and_watch(prefix, reached);
-        snapshot.entries.retain(|entry| options.filter.matches(entry));
-        return Ok(Ok((snapshot.entries.into(), cursor, snapshot.revision)));
+        let (snapshot, cursor) = storage.list_and_watch(prefix, reached);
+        let entries = select::select(resource, &options.filter, snapshot.entries).await?;
+        return Ok(Ok((entries.into(), cursor, snapshot.revision)));
     }
     let from = match revision {
         Some(revision) => revision,
@@ -250,11 +251,10 @@ impl Watch {
             return;
         }
         self.after = change.revision;
-        let before = change
-            .previous
-            .as_ref()
-            .filter(|previous| self.filter.matches(previous));
-        let after = change.kind == ChangeKind::Put && self.filter.matches(&change.entry);
+        let (before, after) = match self.selected(change).await {
+            Ok(selected) => selected,
+            Err(error) => return self.end(&error),
+        };
         let event = match (before, after) {
             (None, true) => WatchEventType::Added,
             (Some(_), true) => WatchEventType::Modified,
@@ -279,6 +279,19 @@ impl Watch {
             Some(written) => self.lines.push(written),
             None => self.end(&unwritten()),
         }
+    }
+
+    /// The object before a change, if it was selected, and whether it is after it.
+    async fn selected<'c>(&self, change: &'c Change) -> ApiResult<(Option<&'c Arc<Entry>>, bool)> {
+        let mut before = change.previous.as_ref();
+        if let Some(previous) = before
+            && !select::passes(&self.resource, &self.filter, previous).await?
+        {
+            before = None;
+        }
+        let there = change.kind == ChangeKind::Put;
+        let after = there && select::passes(&self.resource, &self.filter, &change.entry).await?;
+        Ok((before, after))
     }
 
     fn sees_what_is_stored(&self) -> bool {

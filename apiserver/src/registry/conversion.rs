@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::resource::{Resource, Storage};
-use crate::cacher::Entry;
+use crate::cacher::{Converted, Entry, Selected};
 use crate::schema::Schema;
 use crate::status::{ApiError, ApiResult};
 
@@ -94,9 +94,36 @@ impl Resource {
         if self.has_as_stored(entry) {
             return Ok(entry.encoded(&self.storage));
         }
-        let kept = entry.in_version(&self.api_version());
-        let convert = || async { ApiResult::Ok(self.out_of_storage(entry.parsed()).await?.to_string().into()) };
-        kept.get_or_try_init(convert).await.cloned()
+        self.converted(entry).await.map(|converted| converted.encoded.clone())
+    }
+
+    async fn converted(&self, entry: &Entry) -> ApiResult<Arc<Converted>> {
+        let place = entry.in_version(&self.api_version());
+        let convert = || async { ApiResult::Ok(self.kept(&self.out_of_storage(entry.parsed()).await?)) };
+        place.get_or_try_init(convert).await.cloned()
+    }
+
+    fn kept(&self, object: &Value) -> Arc<Converted> {
+        let selected = match self.conversion {
+            Some(Conversion::Foreign(_)) => Selected::of(&self.storage, object),
+            _ => Selected::default(),
+        };
+        let encoded = object.to_string().into();
+        Arc::new(Converted { encoded, selected })
+    }
+
+    /// Whether selectors have to look at objects as this version shows them, and not as they are stored: a program may
+    /// change labels, and have fields elsewhere.
+    pub(crate) fn selects_converted(&self) -> bool {
+        matches!(self.conversion, Some(Conversion::Foreign(_)))
+    }
+
+    /// An entry as this version shows it; none where it shows it as it is stored.
+    pub(crate) async fn shown(&self, entry: &Entry) -> ApiResult<Option<Arc<Converted>>> {
+        if self.has_as_stored(entry) {
+            return Ok(None);
+        }
+        self.converted(entry).await.map(Some)
     }
 
     /// The same in another encoding, which `encode` makes of JSON. It is made once, and kept as long as the entry is.
@@ -106,9 +133,14 @@ impl Resource {
         entry: &Entry,
         encode: impl FnOnce(&[u8]) -> ApiResult<Bytes>,
     ) -> ApiResult<Bytes> {
-        let kept = entry.in_version(&format!("{};{encoding}", self.api_version()));
-        let make = || async { encode(&self.encoded(entry).await?) };
-        kept.get_or_try_init(make).await.cloned()
+        let place = entry.in_version(&format!("{};{encoding}", self.api_version()));
+        let make = || async {
+            let encoded = encode(&self.encoded(entry).await?)?;
+            let selected = Selected::default();
+            ApiResult::Ok(Arc::new(Converted { encoded, selected }))
+        };
+        let made = place.get_or_try_init(make).await?;
+        Ok(made.encoded.clone())
     }
 
     /// Whether an entry is in this version as it is.
@@ -141,16 +173,16 @@ impl Resource {
             .iter()
             .filter(|entry| !entry.is_stored_as(&header))
             .map(|entry| (entry, entry.in_version(&version)))
-            .filter(|(_, kept)| !kept.initialized())
+            .filter(|(_, place)| !place.initialized())
             .collect();
         if missing.is_empty() {
             return Ok(());
         }
         let objects = missing.iter().map(|(entry, _)| entry.parsed()).collect();
         let converted = self.all_to_version(objects, &version).await?;
-        for ((_, kept), object) in missing.iter().zip(converted) {
+        for ((_, place), object) in missing.iter().zip(converted) {
             // Somebody else may have been faster; it is the same then.
-            let _ = kept.set(object.to_string().into());
+            let _ = place.set(self.kept(&object));
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ const BATCH_BYTES: usize = MAX_ANSWER / 2;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConversionError {
     /// It does not speak the version of reviews that is spoken here.
-    #[error("conversionReviewVersions must include v1")]
+    #[error("conversionReviewVersions must include v1 or v1beta1")]
     Versions,
     /// It says of no place.
     #[error("the conversion webhook has no usable clientConfig")]
@@ -36,6 +36,33 @@ pub enum ConversionError {
 pub struct Converter {
     client: Arc<Client>,
     endpoint: Endpoint,
+    speaks: Reviews,
+}
+
+/// The versions of reviews that are spoken here. They differ in what is checked of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reviews {
+    V1,
+    V1Beta1,
+}
+
+impl Reviews {
+    /// The first of a webhook's that is spoken here, too.
+    fn chosen(versions: &Value) -> Option<Self> {
+        let mut versions = versions.as_array()?.iter().filter_map(Value::as_str);
+        versions.find_map(|version| match version {
+            "v1" => Some(Self::V1),
+            "v1beta1" => Some(Self::V1Beta1),
+            _ => None,
+        })
+    }
+
+    fn api_version(self) -> &'static str {
+        match self {
+            Self::V1 => "apiextensions.k8s.io/v1",
+            Self::V1Beta1 => "apiextensions.k8s.io/v1beta1",
+        }
+    }
 }
 
 impl fmt::Debug for Converter {
@@ -53,12 +80,13 @@ impl Converter {
     /// When it cannot be asked. What a server accepts can.
     pub fn new(client: Arc<Client>, conversion: &Value) -> Result<Self, ConversionError> {
         let webhook = &conversion["webhook"];
-        let versions = webhook["conversionReviewVersions"].as_array();
-        if !versions.is_some_and(|versions| versions.iter().any(|version| version == "v1")) {
-            return Err(ConversionError::Versions);
-        }
+        let speaks = Reviews::chosen(&webhook["conversionReviewVersions"]).ok_or(ConversionError::Versions)?;
         let endpoint = Endpoint::from_client_config(&webhook["clientConfig"])?;
-        Ok(Self { client, endpoint })
+        Ok(Self {
+            client,
+            endpoint,
+            speaks,
+        })
     }
 
     /// One review: these objects, all of them in another version than the one wanted.
@@ -66,13 +94,13 @@ impl Converter {
         let uid = uuid::Uuid::new_v4().to_string();
         let review = json!({
             "kind": "ConversionReview",
-            "apiVersion": "apiextensions.k8s.io/v1",
+            "apiVersion": self.speaks.api_version(),
             "request": {"uid": uid, "desiredAPIVersion": api_version, "objects": objects},
         });
         let sent = review.to_string().into();
         let answer = self.client.post(&self.endpoint, sent, TIMEOUT).await;
         let mut answer = answer.map_err(|error| format!("failed: {error}"))?;
-        let converted = read(&mut answer, &uid).map_err(|why| format!("failed: {why}"))?;
+        let converted = read(&mut answer, self.speaks, &uid).map_err(|why| format!("failed: {why}"))?;
         if converted.len() != objects.len() {
             let (got, expected) = (converted.len(), objects.len());
             return Err(format!("returned {got} objects, expected {expected}"));
@@ -148,19 +176,20 @@ impl Batch {
     }
 }
 
-fn read(answer: &mut Value, uid: &str) -> Result<Vec<Value>, String> {
+fn read(answer: &mut Value, speaks: Reviews, uid: &str) -> Result<Vec<Value>, String> {
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     let (version, kind) = (text(&answer["apiVersion"]), text(&answer["kind"]));
-    if (version.as_str(), kind.as_str()) != ("apiextensions.k8s.io/v1", "ConversionReview") {
+    let expected = "apiextensions.k8s.io/v1";
+    if speaks == Reviews::V1 && (version.as_str(), kind.as_str()) != (expected, "ConversionReview") {
         return Err(format!(
-            "expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got {version}, Kind={kind}"
+            "expected webhook response of {expected}, Kind=ConversionReview, got {version}, Kind={kind}"
         ));
     }
     if !answer["response"].is_object() {
         return Err("no response provided".to_owned());
     }
     let got = text(&answer["response"]["uid"]);
-    if got != uid {
+    if speaks == Reviews::V1 && got != uid {
         return Err(format!("expected response.uid={uid:?}, got {got:?}"));
     }
     let result = &answer["response"]["result"];
@@ -333,11 +362,17 @@ mod tests {
         let answer = |response: Value| {
             let mut answer =
                 json!({"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "response": response});
-            read(&mut answer, "u")
+            read(&mut answer, Reviews::V1, "u")
         };
         let fine = json!({"uid": "u", "result": {"status": "Success"}, "convertedObjects": [1]});
         assert_eq!(answer(fine), Ok(vec![json!(1)]));
         assert_eq!(answer(Value::Null), Err("no response provided".to_owned()));
+        // The older version did not ask for as much.
+        let mut old = json!({"response": {"result": {"status": "Success"}, "convertedObjects": [1]}});
+        assert_eq!(read(&mut old, Reviews::V1Beta1, "u"), Ok(vec![json!(1)]));
+        let first = |versions: Value| Reviews::chosen(&versions);
+        assert_eq!(first(json!(["v2", "v1beta1", "v1"])), Some(Reviews::V1Beta1));
+        assert_eq!(first(json!(["v2"])), None);
         assert!(
             answer(json!({"uid": "v"}))
                 .unwrap_err()
@@ -345,6 +380,6 @@ mod tests {
         );
         let failed = json!({"uid": "u", "result": {"status": "Failure", "message": "no"}});
         assert_eq!(answer(failed), Err("no".to_owned()));
-        assert!(read(&mut json!([]), "u").is_err());
+        assert!(read(&mut json!([]), Reviews::V1, "u").is_err());
     }
 }

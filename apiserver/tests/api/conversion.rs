@@ -1,6 +1,25 @@
 //! Definitions with a conversion webhook: objects of two versions that have nothing in common but their metadata, over
 //! both stores, with a webhook on loopback that does its work or does not.
 
+/// Both stores, for a test that is a function of one.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn embedded() {
+                super::$name($crate::conversion::World::start($crate::harness::On::Embedded).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn etcd() {
+                super::$name($crate::conversion::World::start($crate::harness::On::Etcd).await).await;
+            }
+        }
+    )*};
+}
+
+mod owners;
+
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
@@ -31,6 +50,7 @@ enum Mood {
     Fine,
     Fails,
     Garbage,
+    Silent,
     Renames,
     Relabels,
     MakesThingsUp,
@@ -95,7 +115,9 @@ fn versions(storage: &str) -> Value {
     let version = |name: &str, properties: Value| {
         let mut properties = properties;
         properties["status"] = json!({"type": "object", "properties": {"phase": {"type": "string"}}});
+        let selectable = if name == "v1" { ".hostPort" } else { ".port" };
         json!({"name": name, "served": true, "storage": name == storage, "subresources": {"status": {}},
+            "selectableFields": [{"jsonPath": selectable}],
             "schema": {"openAPIV3Schema": {"type": "object", "properties": properties}}})
     };
     let text = json!({"type": "string"});
@@ -123,8 +145,10 @@ fn convert(mood: Mood, asked: &Value) -> Reply {
         _ => json!({"status": "Success"}),
     };
     let response = json!({"uid": request["uid"], "convertedObjects": converted, "result": result});
-    if mood == Mood::Garbage {
-        return Reply::Raw(b"<html>".to_vec());
+    match mood {
+        Mood::Garbage => return Reply::Raw(b"<html>".to_vec()),
+        Mood::Silent => return Reply::Nothing,
+        _ => {}
     }
     Reply::Json(json!({"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "response": response}))
 }
@@ -152,7 +176,7 @@ fn converted(mood: Mood, object: &Value, desired: &str) -> Value {
             new["metadata"]["generation"] = json!(77);
         }
         Mood::MakesThingsUp => new["madeUp"] = json!(true),
-        Mood::Fine | Mood::Fails | Mood::Garbage => {}
+        Mood::Fine | Mood::Fails | Mood::Garbage | Mood::Silent => {}
     }
     new
 }
@@ -210,23 +234,6 @@ async fn events(client: &Client, path: &str, count: usize) -> Vec<(String, Value
     text.split(|byte| *byte == b'\n').take(count).map(event).collect()
 }
 
-/// Both stores, for a test that is a function of one.
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {$(
-        mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn embedded() {
-                super::$name(super::World::start(super::On::Embedded).await).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn etcd() {
-                super::$name(super::World::start(super::On::Etcd).await).await;
-            }
-        }
-    )*};
-}
-
 on_both!(
     should_be_able_to_convert_from_cr_v1_to_cr_v2,
     should_be_able_to_convert_a_non_homogeneous_list_of_crs,
@@ -235,8 +242,7 @@ on_both!(
     what_a_webhook_does_wrong_is_told_and_changes_nothing,
     a_webhook_changes_labels_and_annotations_and_no_other_metadata,
     an_object_comes_into_a_new_storage_version_when_it_is_written,
-    appliers_in_different_versions_share_an_object,
-    owners_in_a_version_that_is_gone_own_nothing,
+    selectors_are_about_what_a_version_shows,
 );
 
 async fn should_be_able_to_convert_from_cr_v1_to_cr_v2(world: World) {
@@ -392,6 +398,12 @@ async fn what_a_webhook_does_wrong_is_told_and_changes_nothing(world: World) {
         // The stored version needs nobody.
         assert_eq!(names_and_versions(&world.client, "v1").await, ["a", "b"]);
     }
+    // One that says nothing takes the time that the client has, and no more.
+    world.is(Mood::Silent);
+    for path in [one("v2", "a"), path("v2")] {
+        let refused = get(&world.client, &format!("{path}?timeout=1s")).await;
+        assert_eq!(refused.code, 504, "{}", refused.body);
+    }
     world.is(Mood::Fine);
     assert_eq!(names_and_versions(&world.client, "v2").await, ["a", "b"]);
     // What the version does not know falls out, on both ways.
@@ -446,111 +458,61 @@ async fn an_object_comes_into_a_new_storage_version_when_it_is_written(world: Wo
     world.server.stop().await;
 }
 
-/// Who owns what of an object, by name: the version they wrote in, and the fields.
-fn owners(object: &Value) -> Value {
-    let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
-    let owner = |entry: &Value| {
-        let version = entry["apiVersion"]
-            .as_str()
+async fn selectors_are_about_what_a_version_shows(world: World) {
+    world.is(Mood::Relabels);
+    let list = get(&world.client, &path("v2")).await.with(200);
+    let from = list["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    world.create(&v1("a")).await;
+    let mut other = v1("b");
+    other["hostPort"] = json!("localhost:81");
+    world.create(&other).await;
+    for (version, selector, expected) in [
+        ("v1", "fieldSelector=hostPort%3Dlocalhost:81", vec!["b"]),
+        ("v2", "fieldSelector=port%3D81", vec!["b"]),
+        ("v2", "fieldSelector=port!%3D81", vec!["a"]),
+        ("v2", "labelSelector=converted-to%3Dv2", vec!["a", "b"]),
+        ("v1", "labelSelector=converted-to%3Dv2", vec![]),
+        ("v2", "labelSelector=converted-to%3Dv2&limit=1", vec!["a"]),
+        (
+            "v2",
+            "labelSelector=converted-to%3Dv2&fieldSelector=metadata.name%3Db",
+            vec!["b"],
+        ),
+    ] {
+        let list = get(&world.client, &format!("{}?{selector}", path(version)))
+            .await
+            .with(200);
+        let names: Vec<&str> = list["items"]
+            .as_array()
             .unwrap()
-            .rsplit('/')
-            .next()
-            .unwrap()
-            .to_owned();
-        let fields = entry["fieldsV1"].as_object().unwrap().keys().map(|field| &field[2..]);
-        let text = format!("{version} {}", fields.collect::<Vec<_>>().join(" "));
-        (entry["manager"].as_str().unwrap().to_owned(), json!(text))
-    };
-    entries.map(owner).collect()
-}
-
-async fn apply(world: &World, manager: &str, object: &Value, force: &str) -> crate::definitions::Answer {
-    let version = object["apiVersion"].as_str().unwrap().rsplit('/').next().unwrap();
-    let path = format!("{}?fieldManager={manager}&force={force}", one(version, "a"));
-    ask(&world.client, "APPLY", &path, object).await
-}
-
-async fn appliers_in_different_versions_share_an_object(world: World) {
-    let made = apply(&world, "first", &v1("a"), "false").await.with(201);
-    assert_eq!(owners(&made), json!({"first": "v1 hostPort"}));
-    // The same in other words.
-    let shared = apply(&world, "second", &v2("a"), "false").await.with(200);
-    is_v2(&shared);
-    assert_eq!(
-        owners(&shared),
-        json!({"first": "v1 hostPort", "second": "v2 host port"})
-    );
-    let again = apply(&world, "second", &v2("a"), "false").await.with(200);
-    assert_eq!(
-        again["metadata"]["resourceVersion"],
-        shared["metadata"]["resourceVersion"]
-    );
-    // What one changes in its version is the other's in its own.
-    let mut other = v2("a");
-    other["port"] = json!("81");
-    let refused = apply(&world, "second", &other, "false").await;
+            .iter()
+            .map(|item| item["metadata"]["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, expected, "{version} {selector}");
+    }
+    let refused = get(&world.client, &format!("{}?fieldSelector=port%3D81", path("v1"))).await;
     assert_eq!(
         (refused.code, refused.message()),
-        (409, "Apply failed with 1 conflict: conflict with \"first\": .hostPort")
+        (400, "field label not supported: port")
     );
-    let forced = apply(&world, "second", &other, "true").await.with(200);
+    // A change of a field that the stored version does not have takes an object into a watch, and out of it.
+    for port in ["81", "82"] {
+        let patch = json!({"hostPort": format!("localhost:{port}")});
+        ask(&world.client, "PATCH", &one("v1", "a"), &patch).await.with(200);
+    }
+    let watch = format!(
+        "{}?watch=true&resourceVersion={from}&fieldSelector=port%3D81",
+        path("v2")
+    );
+    let seen = events(&world.client, &watch, 3).await;
+    let seen: Vec<(&str, &Value)> = seen
+        .iter()
+        .map(|(event, object)| (event.as_str(), &object["metadata"]["name"]))
+        .collect();
     assert_eq!(
-        (&forced["port"], owners(&forced)),
-        (&json!("81"), json!({"second": "v2 host port"}))
+        seen,
+        [("ADDED", &json!("b")), ("ADDED", &json!("a")), ("DELETED", &json!("a"))]
     );
-    let refused = apply(&world, "first", &v1("a"), "false").await;
-    let conflict = "Apply failed with 1 conflict: conflict with \"second\": .port";
-    assert_eq!((refused.code, refused.message()), (409, conflict));
-    // A plain write takes it too, from whoever wrote in whatever version.
-    let path = format!("{}?fieldManager=third", one("v1", "a"));
-    let written = ask(&world.client, "PATCH", &path, &json!({"hostPort": "localhost:82"}))
-        .await
-        .with(200);
-    assert_eq!(owners(&written), json!({"second": "v2 host", "third": "v1 hostPort"}));
-    // Who gives up what it applied in another version gives it up, if nobody else has it.
-    let mut noted = v1("a");
-    noted["hostPort"] = json!("localhost:82");
-    noted["metadata"]["labels"] = json!({"l": "1"});
-    apply(&world, "first", &noted, "false").await.with(200);
-    let moved =
-        json!({"apiVersion": "stable.example.com/v2", "kind": "Foo", "metadata": {"name": "a"}, "host": "localhost"});
-    let moved = apply(&world, "first", &moved, "false").await.with(200);
-    assert_eq!(
-        (&moved["metadata"]["labels"], &moved["port"]),
-        (&Value::Null, &json!("82"))
-    );
-    assert_eq!(
-        owners(&moved),
-        json!({"first": "v2 host", "second": "v2 host", "third": "v1 hostPort"})
-    );
-    // Without the program nobody can tell what is whose.
-    world.is(Mood::Fails);
-    let refused = apply(&world, "third", &v1("a"), "true").await;
-    assert_eq!(refused.code, 500);
-    assert!(refused.message().contains("not today"), "{}", refused.message());
-    world.server.stop().await;
-}
-
-async fn owners_in_a_version_that_is_gone_own_nothing(world: World) {
-    apply(&world, "first", &v1("a"), "false").await.with(201);
-    world.stores("v2").await;
-    let moved = apply(&world, "second", &v2("a"), "false").await.with(200);
-    assert_eq!(
-        owners(&moved),
-        json!({"first": "v1 hostPort", "second": "v2 host port"})
-    );
-    let status = json!({"status": {"storedVersions": ["v2"]}});
-    ask(&world.client, "PATCH", &format!("{CRDS}/{NAME}/status"), &status)
-        .await
-        .with(200);
-    let v2_alone = json!([versions("v2")[1]]);
-    redefine(&world.client, NAME, &json!({"spec": {"versions": v2_alone}})).await;
-    let (client, gone) = (&world.client, path("v1"));
-    until("v1 is gone", || async { get(client, &gone).await.code == 404 }).await;
-    let mut changed = v2("a");
-    changed["port"] = json!("81");
-    let changed = apply(&world, "second", &changed, "false").await.with(200);
-    assert_eq!(owners(&changed), json!({"second": "v2 host port"}));
     world.server.stop().await;
 }
 

@@ -18,6 +18,7 @@ mod kubectl_auth;
 mod manners;
 mod openapi;
 mod policies;
+mod protobuf;
 mod quota;
 mod rbac;
 mod tokens;
