@@ -131,14 +131,7 @@ async fn at_revision(
             .await
             .map_err(|e| range_error(e, options, revision, start))?;
         seen += page.items.len();
-        let found: Vec<Arc<Entry>> = page
-            .items
-            .iter()
-            .map(|item| Arc::new(entry_of(storage, item)))
-            .collect();
-        if options.filter.looks_inside() {
-            resource.convert_together(&found).await?;
-        }
+        let found = found(resource, options, &page.items).await?;
         for (item, entry) in page.items.iter().zip(found) {
             if entries.len() == limit {
                 break;
@@ -164,6 +157,16 @@ async fn at_revision(
             }
         }
     }
+}
+
+/// What the store holds, as the cache would, and converted together where a selector looks at that.
+async fn found(resource: &Resource, options: &ListOptions, items: &[KeyValue]) -> ApiResult<Vec<Arc<Entry>>> {
+    let entry = |item| Arc::new(entry_of(&resource.storage, item));
+    let found: Vec<Arc<Entry>> = items.iter().map(entry).collect();
+    if options.filter.looks_inside() {
+        resource.convert_together(&found).await?;
+    }
+    Ok(found)
 }
 
 fn entry_of(storage: &Storage, item: &KeyValue) -> Entry {

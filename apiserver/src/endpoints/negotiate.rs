@@ -351,31 +351,6 @@ mod tests {
             ),
             ("*/*,application/yaml", Media::Yaml, Shape::Plain),
             (
-                "application/vnd.kubernetes.protobuf,application/json",
-                Media::Protobuf(Otherwise::Json),
-                Shape::Plain,
-            ),
-            (
-                "application/vnd.kubernetes.protobuf",
-                Media::Protobuf(Otherwise::Refused),
-                Shape::Plain,
-            ),
-            (
-                "application/json,application/vnd.kubernetes.protobuf",
-                Media::Json,
-                Shape::Plain,
-            ),
-            (
-                &format!("application/vnd.kubernetes.protobuf;{table},application/json;{table}"),
-                Media::Json,
-                Shape::Table,
-            ),
-            (
-                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
-                Media::Protobuf(Otherwise::Refused),
-                Shape::Metadata,
-            ),
-            (
                 &format!("application/json;{table},application/json"),
                 Media::Json,
                 Shape::Table,
@@ -408,6 +383,41 @@ mod tests {
                 "only the following media types are accepted: application/json, application/yaml, \
                  application/vnd.kubernetes.protobuf"
             );
+        }
+    }
+
+    #[test]
+    fn protobuf_is_sent_to_who_wants_it_first_but_never_a_table() {
+        let table = "as=Table;g=meta.k8s.io;v=v1";
+        for (accept, media, shape) in [
+            (
+                "application/vnd.kubernetes.protobuf,application/json",
+                Media::Protobuf(Otherwise::Json),
+                Shape::Plain,
+            ),
+            (
+                "application/vnd.kubernetes.protobuf",
+                Media::Protobuf(Otherwise::Refused),
+                Shape::Plain,
+            ),
+            (
+                "application/json,application/vnd.kubernetes.protobuf",
+                Media::Json,
+                Shape::Plain,
+            ),
+            (
+                &format!("application/vnd.kubernetes.protobuf;{table},application/json;{table}"),
+                Media::Json,
+                Shape::Table,
+            ),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+                Media::Protobuf(Otherwise::Refused),
+                Shape::Metadata,
+            ),
+        ] {
+            let accepted = accepted(&headers(accept)).unwrap();
+            assert_eq!((accepted.media, accepted.shape), (media, shape), "{accept}");
         }
     }
 

@@ -270,7 +270,12 @@ impl Watch {
             return self.put_object(event, &change.entry).await;
         }
         let (entry, storage) = (&change.entry, &self.resource.storage);
-        let frame = || Framing::Protobuf.stored(event, entry, storage).map_err(told).ok();
+        let frame = || {
+            Framing::Protobuf
+                .stored(event, entry, storage)
+                .map_err(|error| told(&error))
+                .ok()
+        };
         let written = match self.view.framing {
             Framing::Json => Some(change.line(event.as_str(), || lines::stored(event, entry, storage))),
             Framing::Protobuf => change.frame(event.as_str(), frame),
@@ -307,7 +312,9 @@ impl Watch {
     async fn put_object(&mut self, event: WatchEventType, entry: &Entry) {
         let View { shape, rows, framing } = self.view;
         let written = if self.sees_what_is_stored() {
-            framing.stored(event, entry, &self.resource.storage).map_err(told)
+            framing
+                .stored(event, entry, &self.resource.storage)
+                .map_err(|error| told(&error))
         } else {
             // Boxed: a conversion is large, and every watch would have room for one.
             let resource = self.resource.clone();
@@ -318,11 +325,11 @@ impl Watch {
             match (encoded, shape, framing) {
                 (Err(error), ..) => Err(error),
                 (Ok(encoded), Shape::Plain, Framing::Protobuf) => Ok(watch_frame(event, &encoded).into()),
-                (Ok(encoded), Shape::Plain, _) => framing.event(event, &encoded).map_err(told),
+                (Ok(encoded), Shape::Plain, _) => framing.event(event, &encoded).map_err(|error| told(&error)),
                 (Ok(encoded), shape, _) => {
                     let shaped = event_object(&self.resource, &encoded, shape, rows, self.definitions);
                     self.definitions = Definitions::Left;
-                    framing.event(event, &shaped).map_err(told)
+                    framing.event(event, &shaped).map_err(|error| told(&error))
                 }
             }
         };
@@ -360,20 +367,20 @@ impl Watch {
             .event(WatchEventType::Bookmark, object.to_string().as_bytes());
         match mark {
             Ok(mark) => self.lines.push(mark),
-            Err(error) => self.end(&told(error)),
+            Err(error) => self.end(&told(&error)),
         }
     }
 }
 
 /// An object in protobuf.
 fn encode(json: &[u8]) -> ApiResult<Bytes> {
-    lines::protobuf(json).map(Bytes::from).map_err(told)
+    lines::protobuf(json).map(Bytes::from).map_err(|error| told(&error))
 }
 
 /// Writes down what is our own fault, and what the client is told of it.
-fn told(error: FrameError) -> ApiError {
+fn told(error: &FrameError) -> ApiError {
     tracing::error!(
-        error = &error as &dyn std::error::Error,
+        error = error as &dyn std::error::Error,
         "an object cannot be written into a watch"
     );
     unwritten()

@@ -335,11 +335,8 @@ async fn a_watch_tells_all_in_its_own_version(world: World) {
         let types: Vec<&str> = seen.iter().map(|(type_, _)| type_.as_str()).collect();
         assert_eq!(types, ["ADDED", "MODIFIED", "DELETED"]);
         for (_, object) in &seen {
-            if version == "v1" {
-                is_v1(object)
-            } else {
-                is_v2(object)
-            };
+            let is_of = if version == "v1" { is_v1 } else { is_v2 };
+            is_of(object);
         }
         assert_eq!(seen[2].1["metadata"]["labels"]["l"], "1");
     }
