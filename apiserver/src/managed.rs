@@ -2,10 +2,12 @@
 //! apply can tell conflicts and take away what nobody wants any more. The merging itself is `breakbulk-structured-merge`'s;
 //! here it is given a kind's schema and the parts that an endpoint does not write.
 
+mod replay;
+
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use breakbulk_structured_merge::{
-    ApplyError, Endpoint, FieldSet, Force, Schema, Unconverted, Writer, keep_unchanged_times,
+    ApplyError, Endpoint, FieldSet, Force, Schema, Unconverted, Versions, Writer, keep_unchanged_times,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -60,7 +62,12 @@ impl MergeRules {
             .get_or_init(|| Unconverted::new(self.sources.iter().map(read)))
     }
 
-    fn endpoint<'a>(&'a self, resource: &'a Resource, api_version: &'a str, part: &Part) -> Endpoint<'a> {
+    fn endpoint<'a>(
+        resource: &'a Resource,
+        api_version: &'a str,
+        part: &Part,
+        versions: &'a dyn Versions,
+    ) -> Endpoint<'a> {
         let reset_fields = match part {
             Part::Main if resource.has_status() => &STATUS,
             Part::Status => &NOT_STATUS,
@@ -71,7 +78,7 @@ impl MergeRules {
             kind: &resource.kind,
             subresource: part.subresource(),
             reset_fields,
-            versions: self.versions(),
+            versions,
         }
     }
 }
@@ -92,15 +99,35 @@ impl Source {
 }
 
 /// Notes on a new or changed object which manager wrote what. A write is never refused for it.
-pub(crate) fn track(resource: &Resource, part: &Part, live: Option<&Value>, new: &mut Value, manager: &str) {
+pub(crate) async fn track(resource: &Resource, part: &Part, live: Option<&Value>, new: &mut Value, manager: &str) {
     let api_version = resource.api_version();
-    let endpoint = resource.merge.endpoint(resource, &api_version, part);
     let writer = Writer {
         manager,
         now: Timestamp::now(),
     };
-    if let Err(error) = endpoint.update(live, new, &writer) {
-        tracing::warn!(%error, kind = resource.kind, "the owners of an object's fields could not be followed");
+    let update = |versions: &dyn Versions, new: &mut Value| {
+        let endpoint = MergeRules::endpoint(resource, &api_version, part, versions);
+        endpoint.update(live, new, &writer).map_err(|error| error.to_string())
+    };
+    let schemas = resource.merge.versions();
+    let outcome = if replay::is_needed(resource) {
+        let merged = replay::until_converted(resource, schemas, |versions| {
+            let mut merged = new.clone();
+            let outcome = update(versions, &mut merged);
+            (merged, outcome)
+        });
+        let (merged, outcome) = merged.await;
+        *new = merged;
+        outcome
+    } else {
+        update(schemas, new)
+    };
+    if let Err(error) = outcome {
+        tracing::warn!(
+            error,
+            kind = resource.kind,
+            "the owners of an object's fields could not be followed"
+        );
     }
 }
 
@@ -113,7 +140,7 @@ pub(crate) fn settle(live: &Value, new: &mut Value) {
 ///
 /// # Errors
 /// 409 when others own what would change; 400 when the configuration does not fit the kind.
-pub(crate) fn apply(
+pub(crate) async fn apply(
     resource: &Resource,
     part: &Part,
     live: Option<&Value>,
@@ -122,12 +149,16 @@ pub(crate) fn apply(
     force: Force,
 ) -> ApiResult<Value> {
     let api_version = resource.api_version();
-    let endpoint = resource.merge.endpoint(resource, &api_version, part);
     let writer = Writer {
         manager,
         now: Timestamp::now(),
     };
-    match endpoint.apply(live, config, &writer, force) {
+    let merge = |versions: &dyn Versions| {
+        let endpoint = MergeRules::endpoint(resource, &api_version, part, versions);
+        endpoint.apply(live, config, &writer, force)
+    };
+    let applied = replay::until_converted(resource, resource.merge.versions(), merge).await;
+    match applied {
         Ok(applied) => Ok(applied.object),
         Err(ApplyError::Conflicts(conflicts)) => Err(ApiError::apply_conflict(
             conflicts.to_string(),
@@ -135,6 +166,10 @@ pub(crate) fn apply(
                 .iter()
                 .map(|conflict| (conflict.message(), conflict.path().to_string())),
         )),
-        Err(error) => Err(ApiError::bad_request(error.to_string())),
+        // Upstream has a 500 for a configuration that does not fit its kind, too; but that is the client's to mend.
+        Err(error @ (ApplyError::WrongType(_) | ApplyError::ManagedFields | ApplyError::Config { .. })) => {
+            Err(ApiError::bad_request(error.to_string()))
+        }
+        Err(error) => Err(ApiError::foreign(500, "", error.to_string())),
     }
 }

@@ -269,10 +269,7 @@ async fn ensure_namespace(objects: &Objects, name: &'static str) -> Result<(), S
         return Ok(());
     }
     let object = json!({ "metadata": { "name": name } });
-    let submitted = Submitted {
-        object,
-        duplicates: Vec::new(),
-    };
+    let submitted = Submitted::plain(object);
     match objects
         .create(&namespaces, None, submitted, &WriteOptions::server())
         .await

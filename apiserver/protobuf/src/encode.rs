@@ -6,6 +6,8 @@
 
 mod special;
 
+use std::borrow::Borrow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -128,11 +130,11 @@ impl<'w> Encoder<'w> {
     }
 
     /// Writes a list kind's message. One that has no items is no list.
-    pub(crate) fn list<'v>(
+    pub(crate) fn list(
         &mut self,
         id: MessageId,
         metadata: &Value,
-        items: impl IntoIterator<Item = &'v Value>,
+        items: impl IntoIterator<Item = impl Borrow<Value>>,
     ) -> Result<(), EncodeError> {
         let message = self.table.message(id);
         let of = |name, form| {
@@ -150,7 +152,7 @@ impl<'w> Encoder<'w> {
             .map_err(|fault| fault.at(message, head))?;
         let mut items = items.into_iter();
         items.try_for_each(|item| {
-            self.single(body.number, body.kind, item)
+            self.single(body.number, body.kind, item.borrow())
                 .map_err(|fault| fault.at(message, body))
         })
     }

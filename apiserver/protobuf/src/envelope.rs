@@ -2,6 +2,8 @@
 //! contentType: 4}`, where typeMeta is `{apiVersion: 1, kind: 2}` and raw is the object's message, which itself says
 //! neither apiVersion nor kind.
 
+use std::borrow::Borrow;
+
 use serde_json::{Map, Value};
 
 use crate::decode::{DecodeError, Decoder, Limits};
@@ -177,10 +179,10 @@ pub fn encode_as(meta: TypeMeta<'_>, object: &Value) -> Result<Vec<u8>, EncodeEr
 /// # Errors
 ///
 /// See [`EncodeError`].
-pub fn encode_list<'v>(
+pub fn encode_list(
     meta: TypeMeta<'_>,
     metadata: &Value,
-    items: impl IntoIterator<Item = &'v Value>,
+    items: impl IntoIterator<Item = impl Borrow<Value>>,
 ) -> Result<Vec<u8>, EncodeError> {
     envelope(meta, |encoder, id| encoder.list(id, metadata, items))
 }

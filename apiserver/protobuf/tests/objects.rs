@@ -411,7 +411,7 @@ fn a_list_is_the_same_from_its_parts() {
             kind: "Pod",
         },
         &json!({}),
-        [],
+        std::iter::empty::<&Value>(),
     )
     .unwrap_err();
     assert_eq!(wrong.to_string(), "core.Pod is no list");

@@ -304,6 +304,7 @@ mod tests {
     use crate::authentication::Identity;
     use crate::registry::Registry;
     use crate::registry::objects::Persist;
+    use crate::registry::objects::Said;
 
     /// What is asked: operation, group, plural, subresource, namespace, name.
     type Asked = (
@@ -338,7 +339,7 @@ mod tests {
             old: None,
             new: None,
             persist: Persist::Store,
-            manager: "",
+            said: &Said::default(),
         };
         rule.fits(&request, &resource)
     }

@@ -33,7 +33,7 @@ use crate::authentication::Identity;
 use crate::authorization::Authorizer;
 use crate::establish::Guard;
 use crate::registry::Resource;
-use crate::registry::objects::{Objects, Persist};
+use crate::registry::objects::{Objects, Persist, Said};
 use crate::status::ApiResult;
 use crate::webhook::Client;
 
@@ -97,8 +97,8 @@ pub struct Request<'a> {
     pub new: Option<&'a Value>,
     /// Whether it is kept.
     pub persist: Persist,
-    /// The name under which the written fields are managed.
-    pub manager: &'a str,
+    /// What the client said of how it is to be done.
+    pub said: &'a Said,
 }
 
 /// What the steps have to say beside yes.

@@ -51,11 +51,7 @@ impl<'a> View<'a> {
         }
         match &self.other {
             None => Ok(object.clone()),
-            Some(other) => {
-                other
-                    .out_of_storage(self.request.resource.to_storage(object.clone()).await?)
-                    .await
-            }
+            Some(other) => self.request.resource.to_version_of(other, object.clone()).await,
         }
     }
 
@@ -79,12 +75,7 @@ impl<'a> View<'a> {
         }
         *new = match &self.other {
             None => changed,
-            Some(other) => {
-                self.request
-                    .resource
-                    .out_of_storage(other.to_storage(changed).await?)
-                    .await?
-            }
+            Some(other) => other.to_version_of(self.request.resource, changed).await?,
         };
         Ok(())
     }
@@ -147,18 +138,32 @@ fn user(identity: &Identity) -> Value {
     user
 }
 
+/// The options of the operation, whatever the client's verb: a patch is an update here, or a create, and has their options
+/// (`endpoints/handlers/patch.go`, `patchToUpdateOptions`).
 fn options(request: &Request<'_>) -> Value {
+    let said = request.said;
+    let mut options = match (&request.operation, &said.deletion) {
+        (Operation::Delete, Some(deletion)) => json!(**deletion),
+        _ => json!({}),
+    };
     let kind = match request.operation {
         Operation::Create => "CreateOptions",
         Operation::Update => "UpdateOptions",
         Operation::Delete => "DeleteOptions",
     };
-    let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+    options["kind"] = json!(kind);
+    options["apiVersion"] = json!("meta.k8s.io/v1");
     if request.persist == Persist::DryRun {
         options["dryRun"] = json!(["All"]);
     }
-    if request.operation != Operation::Delete && !request.manager.is_empty() {
-        options["fieldManager"] = json!(request.manager);
+    if request.operation == Operation::Delete {
+        return options;
+    }
+    if let Some(manager) = &said.manager {
+        options["fieldManager"] = json!(manager);
+    }
+    if let Some(validation) = said.field_validation {
+        options["fieldValidation"] = json!(validation.name());
     }
     options
 }
@@ -166,6 +171,7 @@ fn options(request: &Request<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::objects::Said;
     use crate::registry::{Accepting, definition_rows};
 
     #[tokio::test]
@@ -194,7 +200,7 @@ mod tests {
             old: Some(&object),
             new: Some(&object),
             persist: Persist::Store,
-            manager: "",
+            said: &Said::default(),
         };
         let view = View::new(&request, &Version::AsAsked, Some(&object)).await.unwrap();
         assert_eq!(

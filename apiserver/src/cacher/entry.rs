@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use crate::registry::{Storage, object};
 
@@ -18,13 +19,57 @@ pub struct Entry {
     /// Its resourceVersion.
     pub revision: u64,
     stored: Bytes,
-    labels: Box<[(Box<str>, Box<str>)]>,
-    fields: Box<[Box<str>]>,
-    converted: OnceLock<Box<Converted>>,
+    selected: Selected,
+    converted: OnceLock<Box<Conversions>>,
 }
 
+/// What selectors ask for of an object.
+#[derive(Clone, Debug, Default)]
+pub struct Selected {
+    labels: Box<[(Box<str>, Box<str>)]>,
+    fields: Box<[Box<str>]>,
+}
+
+/// An object as another version shows it.
+#[derive(Debug)]
+pub struct Converted {
+    /// Encoded, resourceVersion included.
+    pub encoded: Bytes,
+    /// What selectors ask for in that version; nothing, where versions do not differ in that.
+    pub selected: Selected,
+}
+
+/// The place of an object in another version. Whoever wants it first makes it; the others wait for that.
+pub type Place = Arc<OnceCell<Arc<Converted>>>;
+
 /// What the object is in other versions, as far as somebody has asked.
-type Converted = Mutex<Vec<(String, Bytes)>>;
+type Conversions = Mutex<Vec<(String, Place)>>;
+
+impl Selected {
+    /// Of an object of a storage, in whatever version.
+    pub fn of(storage: &Storage, value: &Value) -> Self {
+        let labels = value.pointer("/metadata/labels").and_then(Value::as_object);
+        let labels = labels
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or("").into()));
+        let fields = storage.fields.iter().map(|field| field.of(value).into());
+        Self {
+            labels: labels.collect(),
+            fields: fields.collect(),
+        }
+    }
+
+    /// The value of a label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.iter().find(|(k, _)| &**k == key).map(|(_, v)| &**v)
+    }
+
+    /// The value of the selectable field at this place of the storage's list; empty when it is not set.
+    pub fn field(&self, index: usize) -> &str {
+        self.fields.get(index).map_or("", |f| f)
+    }
+}
 
 /// What selectors ask for of an object of any kind.
 #[derive(Default, Deserialize)]
@@ -56,8 +101,10 @@ impl Entry {
         Self {
             key,
             revision,
-            labels: labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
-            fields: Box::default(),
+            selected: Selected {
+                labels: labels.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+                fields: Box::default(),
+            },
             stored,
             converted: OnceLock::new(),
         }
@@ -77,18 +124,11 @@ impl Entry {
     }
 
     fn of(storage: &Storage, key: Arc<str>, stored: Bytes, value: &Value, revision: u64) -> Self {
-        let labels = value.pointer("/metadata/labels").and_then(Value::as_object);
-        let labels = labels
-            .into_iter()
-            .flatten()
-            .map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or("").into()));
-        let fields = storage.fields.iter().map(|field| field.of(value).into());
         Self {
             key,
             revision,
             stored,
-            labels: labels.collect(),
-            fields: fields.collect(),
+            selected: Selected::of(storage, value),
             converted: OnceLock::new(),
         }
     }
@@ -99,8 +139,7 @@ impl Entry {
             key: self.key.clone(),
             revision,
             stored: self.stored.clone(),
-            labels: self.labels.clone(),
-            fields: self.fields.clone(),
+            selected: self.selected.clone(),
             converted: OnceLock::new(),
         }
     }
@@ -142,14 +181,19 @@ impl Entry {
         self.stored.starts_with(header)
     }
 
-    /// The value of a label.
+    /// The value of a label, in the stored version.
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.labels.iter().find(|(k, _)| &**k == key).map(|(_, v)| &**v)
+        self.selected.label(key)
     }
 
-    /// The value of the selectable field at this place of the storage's list; empty when it is not set.
+    /// The value of a selectable field, in the stored version.
     pub fn field(&self, index: usize) -> &str {
-        self.fields.get(index).map_or("", |f| f)
+        self.selected.field(index)
+    }
+
+    /// What selectors ask for, in the stored version.
+    pub fn selected(&self) -> &Selected {
+        &self.selected
     }
 
     /// The object's name.
@@ -162,20 +206,15 @@ impl Entry {
         self.key.rsplit_once('/').map_or("", |(namespace, _)| namespace)
     }
 
-    /// The bytes in another version, if they were asked for before.
-    pub fn converted(&self, api_version: &str) -> Option<Bytes> {
-        let kept = self.converted.get()?.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter()
-            .find(|(version, _)| version == api_version)
-            .map(|(_, bytes)| bytes.clone())
-    }
-
-    /// Keeps the bytes in another version for the next who asks.
-    pub fn keep_converted(&self, api_version: String, bytes: Bytes) {
+    /// Its place in another version, or in another encoding.
+    pub fn in_version(&self, api_version: &str) -> Place {
         let kept = self.converted.get_or_init(Box::default);
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.iter().any(|(version, _)| *version == api_version) {
-            kept.push((api_version, bytes));
+        if let Some((_, place)) = kept.iter().find(|(version, _)| version == api_version) {
+            return place.clone();
         }
+        let place = Place::default();
+        kept.push((api_version.to_owned(), place.clone()));
+        place
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::status::{ApiError, ApiResult};
 
-pub use entry::Entry;
+pub use entry::{Converted, Entry, Place, Selected};
 pub use feed::{Adopt, Feed, FeedError};
 pub use storage::{Batch, Change, ChangeKind, Cursor, Snapshot, StorageCache, TooOld};
 

@@ -14,7 +14,7 @@ use super::entry::Entry;
 /// seconds; who is further behind lists again.
 const RING_CHANGES: usize = 8192;
 /// Bytes of objects kept by the ring, so that large ones do not make it a second database. What watchers were sent of
-/// them is kept beside them: as much again at most.
+/// them is kept beside them: as much again at most in each of the two encodings.
 const RING_BYTES: usize = 16 << 20;
 /// Changes handed to a watcher at a time.
 const BATCH: usize = 256;
@@ -31,6 +31,8 @@ pub struct Change {
     /// The object before it.
     pub previous: Option<Arc<Entry>>,
     line: OnceLock<(&'static str, Bytes)>,
+    /// Boxed: mostly nobody watches in protobuf.
+    frame: OnceLock<Box<(&'static str, Option<Bytes>)>>,
 }
 
 impl Change {
@@ -42,6 +44,7 @@ impl Change {
             entry,
             previous,
             line: OnceLock::new(),
+            frame: OnceLock::new(),
         }
     }
 
@@ -50,6 +53,12 @@ impl Change {
     pub fn line(&self, event: &'static str, encode: impl Fn() -> Bytes) -> Bytes {
         let (made_for, line) = self.line.get_or_init(|| (event, encode()));
         if *made_for == event { line.clone() } else { encode() }
+    }
+
+    /// The same in protobuf, for those who watch in that; none where the object cannot be written so.
+    pub fn frame(&self, event: &'static str, encode: impl Fn() -> Option<Bytes>) -> Option<Bytes> {
+        let made = self.frame.get_or_init(|| Box::new((event, encode())));
+        if made.0 == event { made.1.clone() } else { encode() }
     }
 }
 

@@ -77,7 +77,7 @@ impl Target<'_> {
                 ));
             }
             let created = objects
-                .create(self.resource, self.namespace(), apply.to(None)?, &options.write)
+                .create(self.resource, self.namespace(), apply.to(None).await?, &options.write)
                 .await;
             match created {
                 Err(error) if error.reason() == "AlreadyExists" => last = Some(error),
@@ -101,6 +101,9 @@ impl Target<'_> {
         let metadata = &mut given.object["metadata"];
         if metadata.is_null() {
             *metadata = json!({});
+        }
+        if !metadata.is_object() {
+            return Err(ApiError::bad_request("metadata of an apply patch must be an object"));
         }
         let places = [
             ("name", self.path.name.as_deref()),

@@ -71,16 +71,10 @@ pub(super) fn parse(bytes: &[u8], format: Format) -> ApiResult<Submitted> {
                 serde_saphyr::from_str_with_options(text, options)
             })
             .map_err(|e| ApiError::bad_request(format!("the body is not valid YAML: {e}")))?;
-            Ok(Submitted {
-                object,
-                duplicates: Vec::new(),
-            })
+            Ok(Submitted::plain(object))
         }
         Format::Protobuf => match breakbulk_protobuf::decode(bytes) {
-            Ok(decoded) => Ok(Submitted {
-                object: decoded.object,
-                duplicates: Vec::new(),
-            }),
+            Ok(decoded) => Ok(Submitted::plain(decoded.object)),
             Err(DecodeError::TooLarge { limit }) => Err(ApiError::too_large(limit)),
             Err(error @ DecodeError::UnknownKind { .. }) => Err(ApiError::unsupported_media_type(error.to_string())),
             Err(error) => Err(ApiError::bad_request(format!(
@@ -97,7 +91,10 @@ pub(super) fn parse_json(bytes: &[u8]) -> ApiResult<Submitted> {
     }
     let (object, duplicates) = json::parse(bytes, MAX_DEPTH)
         .map_err(|e| ApiError::bad_request(format!("the body of the request is not valid JSON: {e}")))?;
-    Ok(Submitted { object, duplicates })
+    Ok(Submitted {
+        duplicates,
+        ..Submitted::plain(object)
+    })
 }
 
 #[cfg(test)]

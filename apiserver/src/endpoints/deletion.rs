@@ -4,13 +4,15 @@
 //! A body is the whole of it: what the query says is not looked at then, but for `dryRun`, since whoever says it anywhere
 //! does not want the object gone.
 
+use std::sync::Arc;
+
 use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
 use http::StatusCode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions as Given;
 use serde_json::Value;
 
 use super::query::Query;
-use crate::registry::objects::{DeleteOptions, Persist, Propagation, WriteOptions};
+use crate::registry::objects::{DeleteOptions, Persist, Propagation, Said, WriteOptions};
 use crate::status::{ApiError, ApiResult};
 
 /// How an object is to be deleted, and how it is said that it is not gone yet.
@@ -31,15 +33,19 @@ pub(super) fn parse(write: WriteOptions, query: &Query, body: Option<Value>) -> 
     let propagation = check(&given)?;
     let dry = given.dry_run.as_ref().is_some_and(|stages| !stages.is_empty());
     let persist = if dry { Persist::DryRun } else { write.persist };
-    let preconditions = given.preconditions.unwrap_or_default();
+    let preconditions = given.preconditions.clone().unwrap_or_default();
     // What upstream answers to the policy's old spelling; the new one came with 200.
     let pending = match given.orphan_dependents {
         Some(false) => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
     };
+    let said = Said {
+        deletion: Some(Arc::new(given)),
+        ..write.said
+    };
     Ok(Deletion {
         options: DeleteOptions {
-            write: WriteOptions { persist, ..write },
+            write: WriteOptions { persist, said, ..write },
             propagation,
             uid: preconditions.uid,
             resource_version: preconditions.resource_version,

@@ -1,5 +1,7 @@
 //! What PUT and PATCH make of an object, and the same for its scale.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use breakbulk_structured_merge::Force;
 use serde_json::Value;
@@ -7,7 +9,7 @@ use serde_json::Value;
 use super::negotiate::PatchFormat;
 use crate::managed;
 use crate::patch::{self, PatchError};
-use crate::registry::objects::{Edit, Part, Submitted};
+use crate::registry::objects::{Edit, Origin, Part, Submitted};
 use crate::registry::{Resource, ScalePaths, object};
 use crate::status::{ApiError, ApiResult};
 
@@ -26,7 +28,9 @@ pub(super) struct Patch {
     /// How it is written.
     pub(super) format: PatchFormat,
     /// The patch.
-    pub(super) document: Submitted,
+    pub(super) document: Arc<Value>,
+    /// Paths of members that stand twice in it.
+    pub(super) duplicates: Vec<String>,
     /// How objects of the kind merge: strategic patches depend on it.
     pub(super) rules: Option<patch::strategic::Rules<'static>>,
 }
@@ -35,7 +39,7 @@ pub(super) struct Patch {
 impl Edit for Patch {
     async fn apply(&self, old: Value) -> ApiResult<Submitted> {
         let mut new = old;
-        let patch = &self.document.object;
+        let patch = &*self.document;
         match (self.format, self.rules) {
             (PatchFormat::Json, _) => patch::json::apply(&mut new, patch),
             (PatchFormat::Strategic, Some(rules)) => patch::strategic::apply(&mut new, patch, rules),
@@ -46,9 +50,15 @@ impl Edit for Patch {
             }
         }
         .map_err(refused)?;
+        let origin = match self.format {
+            PatchFormat::Json => Origin::JsonPatch,
+            PatchFormat::Merge | PatchFormat::Apply => Origin::MergePatch,
+            PatchFormat::Strategic => Origin::StrategicPatch(self.document.clone()),
+        };
         Ok(Submitted {
             object: new,
-            duplicates: self.document.duplicates.clone(),
+            duplicates: self.duplicates.clone(),
+            origin,
         })
     }
 }
@@ -69,9 +79,9 @@ pub(super) struct Apply<'a> {
 
 impl Apply<'_> {
     /// The object that follows.
-    pub(super) fn to(&self, live: Option<&Value>) -> ApiResult<Submitted> {
-        let object = managed::apply(self.resource, self.part, live, self.config, self.manager, self.force)?;
-        Ok(Submitted::plain(object))
+    pub(super) async fn to(&self, live: Option<&Value>) -> ApiResult<Submitted> {
+        let object = managed::apply(self.resource, self.part, live, self.config, self.manager, self.force);
+        object.await.map(Submitted::plain)
     }
 }
 
@@ -83,7 +93,7 @@ impl Edit for Apply<'_> {
             let name = object::meta(&old, "name");
             return Err(ApiError::modified(self.resource.target(name)));
         }
-        self.to(Some(&old))
+        self.to(Some(&old)).await
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::query::{ListOptions, Match};
+use super::select;
 use super::shapes::ListHead;
 use crate::cacher::Entry;
 use crate::registry::{Resource, Storage};
@@ -80,10 +81,7 @@ async fn latest(
     };
     let start = start.map(|s| format!("{prefix}{s}"));
     let snapshot = resource.storage.cache.list(prefix, start.as_deref(), reached);
-    let mut entries = snapshot.entries;
-    if !options.filter.is_empty() {
-        entries.retain(|entry| options.filter.matches(entry));
-    }
+    let mut entries = select::select(resource, &options.filter, snapshot.entries).await?;
     let mut head = ListHead {
         revision: snapshot.revision,
         ..ListHead::default()
@@ -133,13 +131,13 @@ async fn at_revision(
             .await
             .map_err(|e| range_error(e, options, revision, start))?;
         seen += page.items.len();
-        for item in &page.items {
+        let found = found(resource, options, &page.items).await?;
+        for (item, entry) in page.items.iter().zip(found) {
             if entries.len() == limit {
                 break;
             }
-            let entry = entry_of(storage, item);
-            if options.filter.matches(&entry) {
-                entries.push(Arc::new(entry));
+            if select::passes(resource, &options.filter, &entry).await? {
+                entries.push(entry);
             }
             if entries.len() == limit {
                 let more = page.more || page.items.last().is_some_and(|last| last.key != item.key);
@@ -159,6 +157,16 @@ async fn at_revision(
             }
         }
     }
+}
+
+/// What the store holds, as the cache would, and converted together where a selector looks at that.
+async fn found(resource: &Resource, options: &ListOptions, items: &[KeyValue]) -> ApiResult<Vec<Arc<Entry>>> {
+    let entry = |item| Arc::new(entry_of(&resource.storage, item));
+    let found: Vec<Arc<Entry>> = items.iter().map(entry).collect();
+    if options.filter.looks_inside() {
+        resource.convert_together(&found).await?;
+    }
+    Ok(found)
 }
 
 fn entry_of(storage: &Storage, item: &KeyValue) -> Entry {

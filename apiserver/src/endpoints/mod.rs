@@ -26,6 +26,7 @@ mod pieces;
 mod query;
 mod respond;
 mod review;
+mod select;
 mod shapes;
 mod status;
 mod transform;
@@ -217,9 +218,6 @@ async fn objects(
     };
     if !verbs.contains(&verb) {
         return Err(ApiError::method_not_allowed());
-    }
-    if verb == "watch" {
-        negotiate::stream(&parts.headers)?;
     }
     let target = Target {
         app,

@@ -10,7 +10,7 @@ use crate::status::{ApiError, ApiResult};
 /// What answers are offered in, and what bodies are taken in.
 const OFFERED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 /// What watches are offered in.
-const OFFERED_STREAMS: &str = "application/json;stream=watch";
+const OFFERED_STREAMS: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 /// The shape of an answer with objects in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,25 @@ pub(super) enum Media {
     /// YAML.
     Yaml,
     /// Kubernetes' protobuf.
-    Protobuf,
+    Protobuf(Otherwise),
+}
+
+/// What is sent of a kind that has no protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Otherwise {
+    /// JSON: the client takes that as well.
+    Json,
+    /// Nothing.
+    Refused,
+}
+
+/// Whether objects of a kind can be had in protobuf. Their metadata always can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// They can.
+    Yes,
+    /// They cannot: custom resources.
+    No,
 }
 
 /// What an Accept header comes to.
@@ -108,7 +126,7 @@ impl<'a> Clause<'a> {
         match (self.kind, self.subtype) {
             ("application", "json" | "*") | ("*", "*") => Some(Media::Json),
             ("application", "yaml") => Some(Media::Yaml),
-            ("application", "vnd.kubernetes.protobuf") => Some(Media::Protobuf),
+            ("application", "vnd.kubernetes.protobuf") => Some(Media::Protobuf(Otherwise::Refused)),
             _ => None,
         }
     }
@@ -131,6 +149,10 @@ impl<'a> Clause<'a> {
             "PartialObjectMetadataList" if meta => Shape::MetadataList,
             _ => return None,
         };
+        if shape == Shape::Table && matches!(media, Media::Protobuf(_)) {
+            // Nobody has written down how a table would look there.
+            return None;
+        }
         Some(Accepted {
             media,
             shape,
@@ -168,13 +190,15 @@ pub(super) fn accepted(headers: &HeaderMap) -> ApiResult<Accepted> {
     if is_plain(headers) {
         return Ok(PLAIN);
     }
-    // Every client that takes protobuf and JSON does well with JSON, which is what there is without any work.
     let clauses = clauses(headers);
-    let accepted = || clauses.iter().filter_map(Clause::accepted);
-    let found = accepted().find(|accepted| accepted.media != Media::Protobuf);
-    found
-        .or_else(|| accepted().next())
-        .ok_or_else(|| ApiError::not_acceptable(OFFERED))
+    let can_be_done = || clauses.iter().filter_map(Clause::accepted);
+    let mut found = can_be_done().next().ok_or_else(|| ApiError::not_acceptable(OFFERED))?;
+    if let Media::Protobuf(otherwise) = &mut found.media
+        && can_be_done().any(|other| other.media == Media::Json && other.shape == found.shape)
+    {
+        *otherwise = Otherwise::Json;
+    }
+    Ok(found)
 }
 
 /// The shape an answer with objects takes.
@@ -182,15 +206,22 @@ pub(super) fn shape(headers: &HeaderMap) -> ApiResult<Shape> {
     accepted(headers).map(|accepted| accepted.shape)
 }
 
-/// Whether a watch can be sent as it is wanted: YAML has no frames.
+/// How a watch is sent. YAML has no frames.
 ///
 /// # Errors
-/// 406.
-pub(super) fn stream(headers: &HeaderMap) -> ApiResult<()> {
-    match accepted(headers) {
-        Ok(Accepted { media: Media::Json, .. }) => Ok(()),
-        _ => Err(ApiError::not_acceptable(OFFERED_STREAMS)),
+/// 406 when nothing that is wanted can be done.
+pub(super) fn stream(headers: &HeaderMap, known: Known) -> ApiResult<Accepted> {
+    if is_plain(headers) {
+        return Ok(PLAIN);
     }
+    let can_be_done = |accepted: &Accepted| match accepted.media {
+        Media::Json => true,
+        Media::Yaml => false,
+        Media::Protobuf(_) => known == Known::Yes || accepted.shape != Shape::Plain,
+    };
+    let clauses = clauses(headers);
+    let found = clauses.iter().filter_map(Clause::accepted).find(can_be_done);
+    found.ok_or_else(|| ApiError::not_acceptable(OFFERED_STREAMS))
 }
 
 /// The format of a discovery request; none for the legacy documents.
@@ -320,11 +351,6 @@ mod tests {
             ),
             ("*/*,application/yaml", Media::Yaml, Shape::Plain),
             (
-                "application/vnd.kubernetes.protobuf,application/json",
-                Media::Json,
-                Shape::Plain,
-            ),
-            (
                 &format!("application/json;{table},application/json"),
                 Media::Json,
                 Shape::Table,
@@ -361,19 +387,71 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_in_yaml_is_refused() {
-        assert!(stream(&headers("application/json;stream=watch")).is_ok());
-        let refused = stream(&headers("application/yaml")).unwrap_err();
-        assert_eq!(
-            refused.message(),
-            "only the following media types are accepted: application/json;stream=watch"
-        );
+    fn protobuf_is_sent_to_who_wants_it_first_but_never_a_table() {
+        let table = "as=Table;g=meta.k8s.io;v=v1";
+        for (accept, media, shape) in [
+            (
+                "application/vnd.kubernetes.protobuf,application/json",
+                Media::Protobuf(Otherwise::Json),
+                Shape::Plain,
+            ),
+            (
+                "application/vnd.kubernetes.protobuf",
+                Media::Protobuf(Otherwise::Refused),
+                Shape::Plain,
+            ),
+            (
+                "application/json,application/vnd.kubernetes.protobuf",
+                Media::Json,
+                Shape::Plain,
+            ),
+            (
+                &format!("application/vnd.kubernetes.protobuf;{table},application/json;{table}"),
+                Media::Json,
+                Shape::Table,
+            ),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+                Media::Protobuf(Otherwise::Refused),
+                Shape::Metadata,
+            ),
+        ] {
+            let accepted = accepted(&headers(accept)).unwrap();
+            assert_eq!((accepted.media, accepted.shape), (media, shape), "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_watch_is_sent_in_what_has_frames() {
+        let both = "application/vnd.kubernetes.protobuf;stream=watch,application/json";
+        let metadata = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        for (accept, known, protobuf) in [
+            ("application/json;stream=watch", Known::Yes, false),
+            ("application/yaml,application/json", Known::Yes, false),
+            (both, Known::Yes, true),
+            (both, Known::No, false),
+            (metadata, Known::No, true),
+        ] {
+            let media = stream(&headers(accept), known).unwrap().media;
+            assert_eq!(matches!(media, Media::Protobuf(_)), protobuf, "{accept}");
+        }
+        for (accept, known) in [
+            ("application/yaml", Known::Yes),
+            ("application/vnd.kubernetes.protobuf;stream=watch", Known::No),
+        ] {
+            let refused = stream(&headers(accept), known).unwrap_err();
+            assert_eq!(
+                refused.message(),
+                "only the following media types are accepted: application/json;stream=watch, \
+                 application/vnd.kubernetes.protobuf;stream=watch"
+            );
+        }
     }
 
     proptest! {
         #[test]
         fn no_header_makes_the_parsers_panic(text in "[ -~]{0,80}") {
-            let _ = (accepted(&headers(&text)), discovery(&headers(&text)), stream(&headers(&text)));
+            let _ = (accepted(&headers(&text)), discovery(&headers(&text)), stream(&headers(&text), Known::Yes));
             let mut typed = HeaderMap::new();
             typed.insert(CONTENT_TYPE, HeaderValue::from_str(&text).unwrap());
             let _ = (body_format(&typed), patch_format(&typed, Strategic::Taken));

@@ -7,8 +7,9 @@ use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
 use super::path::percent_decode;
 use crate::admission::Author;
 use crate::authentication::Identity;
+use crate::cacher::{Entry, Selected};
 use crate::registry::Resource;
-use crate::registry::objects::{FieldValidation, Ownership, Persist, WriteOptions};
+use crate::registry::objects::{FieldValidation, Ownership, Persist, Said, WriteOptions};
 use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::{ApiError, ApiResult};
 
@@ -193,9 +194,10 @@ impl Query {
     /// Options of a create, update or patch.
     pub(super) fn write_options(&self, author: &Arc<Identity>, user_agent: &str) -> ApiResult<WriteOptions> {
         let field_validation = match self.get("fieldValidation") {
-            None | Some("" | "Warn") => FieldValidation::Warn,
-            Some("Ignore") => FieldValidation::Ignore,
-            Some("Strict") => FieldValidation::Strict,
+            None | Some("") => None,
+            Some("Warn") => Some(FieldValidation::Warn),
+            Some("Ignore") => Some(FieldValidation::Ignore),
+            Some("Strict") => Some(FieldValidation::Strict),
             Some(other) => {
                 let expected = "supported values: \"Ignore\", \"Strict\", \"Warn\"";
                 let path = Path::root("fieldValidation");
@@ -205,10 +207,18 @@ impl Query {
         };
         Ok(WriteOptions {
             persist: self.persist()?,
-            field_validation,
+            field_validation: field_validation.unwrap_or_default(),
             author: Author::Client(author.clone()),
             manager: self.manager(user_agent)?,
             ownership: Ownership::Followed,
+            said: Said {
+                manager: self
+                    .get("fieldManager")
+                    .filter(|name| !name.is_empty())
+                    .map(str::to_owned),
+                field_validation,
+                deletion: None,
+            },
         })
     }
 
@@ -341,15 +351,26 @@ impl Filter {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    /// Whether an object passes.
-    pub(super) fn matches(&self, entry: &crate::cacher::Entry) -> bool {
+    /// Whether more is asked of an object than which it is: that may differ from version to version.
+    pub(super) fn looks_inside(&self) -> bool {
+        let inside = |term: &FieldTerm| matches!(term.field, Field::Selectable(_));
+        !self.labels.is_empty() || self.fields.iter().any(inside)
+    }
+
+    /// Whether an object passes, as it is stored.
+    pub(super) fn matches(&self, entry: &Entry) -> bool {
+        self.matches_as(entry, entry.selected())
+    }
+
+    /// Whether an object passes, as it is seen.
+    pub(super) fn matches_as(&self, entry: &Entry, seen: &Selected) -> bool {
         self.fields.iter().all(|term| {
             let is = match term.field {
                 Field::Name => entry.name(),
                 Field::Namespace => entry.namespace(),
-                Field::Selectable(index) => entry.field(index),
+                Field::Selectable(index) => seen.field(index),
             };
             (is == term.value) == term.equals
-        }) && (self.labels.is_empty() || self.labels.matches(|key| entry.label(key)))
+        }) && (self.labels.is_empty() || self.labels.matches(|key| seen.label(key)))
     }
 }

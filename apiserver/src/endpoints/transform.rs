@@ -7,17 +7,20 @@
 use std::io::Write as _;
 
 use axum::body::{Body, HttpBody as _};
-use breakbulk_protobuf::EncodeError;
+use breakbulk_protobuf::{EncodeError, TypeMeta};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT, VARY};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use super::Route;
-use super::negotiate::{self, Media};
+use super::negotiate::{self, Media, Otherwise};
 use super::respond::Answer;
 use crate::request::{Lasting, RequestInfo};
 use crate::status::{ApiError, ApiResult};
@@ -46,7 +49,7 @@ enum Look {
     Compact,
     Indented,
     Yaml,
-    Protobuf,
+    Protobuf(Otherwise),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +82,8 @@ impl Finish {
         let pretty = || accepted.is_some_and(|a| a.pretty) || info.pretty().unwrap_or_else(|| is_for_people(headers));
         let look = if media == Some(Media::Yaml) {
             Look::Yaml
-        } else if media == Some(Media::Protobuf) {
-            Look::Protobuf
+        } else if let Some(Media::Protobuf(otherwise)) = media {
+            Look::Protobuf(otherwise)
         } else if pretty() {
             Look::Indented
         } else {
@@ -109,7 +112,7 @@ impl Finish {
             .get(CONTENT_TYPE)
             .is_some_and(|v| v == "application/json");
         let look = match self.look {
-            Look::Yaml | Look::Protobuf if !exactly => Look::Compact,
+            Look::Yaml | Look::Protobuf(_) if !exactly => Look::Compact,
             look => look,
         };
         let packs = self.packing == Packing::Gzip && usize::try_from(size).unwrap_or(usize::MAX) > GZIP_FROM;
@@ -139,12 +142,7 @@ impl Finish {
             done => done.map_err(|e| failed(&e))?,
         };
         parts.headers.remove(CONTENT_LENGTH);
-        let media = match look {
-            Look::Yaml => Some("application/yaml"),
-            Look::Protobuf => Some(breakbulk_protobuf::MEDIA_TYPE),
-            Look::Compact | Look::Indented => None,
-        };
-        if let Some(media) = media {
+        if let Some(media) = done.media {
             parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
         }
         if done.packing == Packing::Gzip {
@@ -155,30 +153,31 @@ impl Finish {
     }
 
     fn work(self, json: &Bytes) -> Result<Done, FinishError> {
-        let bytes = match self.look {
-            Look::Compact => json.clone(),
-            Look::Indented => indent(json).map_or_else(|| json.clone(), Bytes::from),
-            Look::Yaml => yaml(json)?.into(),
-            Look::Protobuf => protobuf(json)?.into(),
+        let (bytes, media): (Bytes, _) = match self.look {
+            Look::Compact => (json.clone(), None),
+            Look::Indented => (indent(json).map_or_else(|| json.clone(), Bytes::from), None),
+            Look::Yaml => (yaml(json)?.into(), Some("application/yaml")),
+            Look::Protobuf(otherwise) => match (protobuf(json), otherwise) {
+                (Err(FinishError::Protobuf(EncodeError::UnknownKind { .. })), Otherwise::Json) => (json.clone(), None),
+                (encoded, _) => (encoded?.into(), Some(breakbulk_protobuf::MEDIA_TYPE)),
+            },
         };
         if self.packing == Packing::Gzip && bytes.len() > GZIP_FROM {
             let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::new(GZIP_LEVEL));
             encoder.write_all(&bytes).map_err(FinishError::Gzip)?;
             let bytes = encoder.finish().map_err(FinishError::Gzip)?.into();
-            return Ok(Done {
-                bytes,
-                packing: Packing::Gzip,
-            });
+            let packing = Packing::Gzip;
+            return Ok(Done { bytes, media, packing });
         }
-        Ok(Done {
-            bytes,
-            packing: Packing::Bare,
-        })
+        let packing = Packing::Bare;
+        Ok(Done { bytes, media, packing })
     }
 }
 
 struct Done {
     bytes: Bytes,
+    /// Where it is JSON no more.
+    media: Option<&'static str>,
     packing: Packing,
 }
 
@@ -225,13 +224,74 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 fn yaml(json: &[u8]) -> Result<String, FinishError> {
-    let value: serde_json::Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
+    let value: Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
     serde_saphyr::to_string(&value).map_err(FinishError::Yaml)
 }
 
 fn protobuf(json: &[u8]) -> Result<Vec<u8>, FinishError> {
-    let value: serde_json::Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
+    if let Some((api_version, kind)) = named(json) {
+        if !breakbulk_protobuf::knows(&api_version, &kind) {
+            return Err(FinishError::Protobuf(EncodeError::UnknownKind { api_version, kind }));
+        }
+        if kind.ends_with("List")
+            && let Ok(list) = serde_json::from_slice(json)
+        {
+            return protobuf_list(
+                TypeMeta {
+                    api_version: &api_version,
+                    kind: &kind,
+                },
+                &list,
+            );
+        }
+    }
+    let value: Value = serde_json::from_slice(json).map_err(FinishError::Json)?;
     breakbulk_protobuf::encode(&value).map_err(FinishError::Protobuf)
+}
+
+/// A list whose items are not read yet.
+#[derive(Deserialize)]
+struct List<'j> {
+    #[serde(default)]
+    metadata: Value,
+    #[serde(borrow)]
+    items: Vec<&'j RawValue>,
+}
+
+/// A list, of which never more than one item is there as a value: all of them would be several times the list.
+fn protobuf_list(meta: TypeMeta<'_>, list: &List<'_>) -> Result<Vec<u8>, FinishError> {
+    let mut unread = None;
+    let items = list.items.iter().map(|item| {
+        let item: Result<Value, _> = serde_json::from_str(item.get());
+        item.unwrap_or_else(|error| {
+            unread = Some(error);
+            Value::Null
+        })
+    });
+    let encoded = breakbulk_protobuf::encode_list(meta, &list.metadata, items).map_err(FinishError::Protobuf)?;
+    unread.map_or(Ok(encoded), |error| Err(FinishError::Json(error)))
+}
+
+/// Version and kind of what this server has written, which begins with them, in either order: a large list of what has no
+/// protobuf is not read through to find that out. None where it begins otherwise.
+fn named(json: &[u8]) -> Option<(String, String)> {
+    fn member<'j>(json: &'j [u8], name: &str) -> Option<(&'j str, &'j [u8])> {
+        let rest = json
+            .strip_prefix(b"\"")?
+            .strip_prefix(name.as_bytes())?
+            .strip_prefix(b"\":\"")?;
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        let value = std::str::from_utf8(&rest[..end]).ok()?;
+        Some((value, rest[end..].strip_prefix(b"\",")?))
+    }
+    let json = json.strip_prefix(b"{")?;
+    if let Some((api_version, rest)) = member(json, "apiVersion") {
+        let (kind, _) = member(rest, "kind")?;
+        return Some((api_version.to_owned(), kind.to_owned()));
+    }
+    let (kind, rest) = member(json, "kind")?;
+    let (api_version, _) = member(rest, "apiVersion")?;
+    Some((api_version.to_owned(), kind.to_owned()))
 }
 
 /// Indents compact JSON by two spaces, as Go does, without reading what it says. None when it would grow out of all
@@ -289,7 +349,7 @@ fn indent(json: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -355,6 +415,39 @@ mod tests {
     fn nesting_made_to_explode_is_left_as_it_is() {
         let deep = format!("{}{}{}", "[".repeat(120), "1,".repeat(10_000) + "1", "]".repeat(120));
         assert_eq!(indent(deep.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_list_is_the_same_piece_by_piece() {
+        let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}});
+        let metadata = json!({"resourceVersion": "7", "remainingItemCount": 3});
+        for items in [json!([]), json!([map("a"), map("b")])] {
+            let list = json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": metadata, "items": items});
+            let whole = breakbulk_protobuf::encode(&list).unwrap();
+            assert_eq!(protobuf(list.to_string().as_bytes()).unwrap(), whole);
+        }
+        // What is called a list and has no items is an object like others.
+        let list = json!({"apiVersion": "v1", "kind": "ConfigMapList"});
+        assert_eq!(
+            protobuf(list.to_string().as_bytes()).unwrap(),
+            breakbulk_protobuf::encode(&list).unwrap()
+        );
+    }
+
+    #[test]
+    fn what_something_is_is_seen_at_its_beginning() {
+        let both = Some(("g/v1".to_owned(), "K".to_owned()));
+        assert_eq!(named(br#"{"apiVersion":"g/v1","kind":"K","metadata":{}}"#), both);
+        assert_eq!(named(br#"{"kind":"K","apiVersion":"g/v1","items":[]}"#), both);
+        for other in [
+            &b"{}"[..],
+            b"[]",
+            br#"{"kind":"K"}"#,
+            br#"{"kind":"K\"","apiVersion":"v1","a":1}"#,
+            b"{\"kind\":\"K",
+        ] {
+            assert_eq!(named(other), None);
+        }
     }
 
     #[test]

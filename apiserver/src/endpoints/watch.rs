@@ -1,4 +1,4 @@
-//! Watches: a cursor into the ring of changes, turned into a stream of JSON lines. The stream is pulled by its reader; one
+//! Watches: a cursor into the ring of changes, turned into a stream of JSON lines or of protobuf frames. The stream is pulled by its reader; one
 //! that reads too slowly finds its place gone and is told to list again.
 
 use std::collections::VecDeque;
@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use breakbulk_protobuf::{WatchEventType, watch_frame};
 use bytes::Bytes;
 use rand::Rng as _;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use super::App;
-use super::lines::{self, Lines};
+use super::lines::{self, FrameError, Framing, Lines};
 use super::negotiate::Shape;
 use super::query::{Filter, ListOptions};
+use super::select;
 use super::shapes::{Definitions, RowObject, event_object};
 use crate::cacher::{Change, ChangeKind, Cursor, Entry, TooOld};
 use crate::registry::Resource;
@@ -27,6 +29,8 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 /// How long a watch lasts that does not say: this, times one to two.
 const DEFAULT_SECONDS: u64 = 1800;
+/// Initial objects that are converted together.
+const CONVERTED: usize = 500;
 /// Bytes put together for one write.
 const CHUNK: usize = 64 << 10;
 
@@ -36,12 +40,13 @@ struct Watch {
     resource: Arc<Resource>,
     filter: Filter,
     prefix: String,
-    shape: Shape,
-    rows: RowObject,
+    view: View,
     cursor: Cursor,
     /// Changes up to here have been seen by the client.
     after: u64,
     initial: VecDeque<Arc<Entry>>,
+    /// How many of them are converted already, where that takes somebody else.
+    converted: usize,
     /// The bookmark that ends the initial events is still to be sent.
     announce: bool,
     bookmarks: bool,
@@ -52,19 +57,29 @@ struct Watch {
     ended: bool,
 }
 
+/// How a watcher sees what it watches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    /// The shape of objects.
+    pub(super) shape: Shape,
+    /// What rows of tables carry.
+    pub(super) rows: RowObject,
+    /// How events are written.
+    pub(super) framing: Framing,
+}
+
 /// Starts a watch; the body of its answer.
 pub(super) async fn watch(
     app: Arc<App>,
     resource: Arc<Resource>,
     namespace: Option<&str>,
     options: ListOptions,
-    shape: Shape,
-    rows: RowObject,
+    view: View,
 ) -> ApiResult<Body> {
     let prefix = super::key_prefix(&resource, namespace);
     let (initial_events, cursor, after) = match begin(&app, &resource, &prefix, &options).await? {
         Ok(begun) => begun,
-        Err(expired) => return Ok(Body::from(lines::error(&expired))),
+        Err(expired) => return Ok(Body::from(view.framing.error(&expired))),
     };
     let seconds = options
         .timeout_seconds
@@ -76,11 +91,11 @@ pub(super) async fn watch(
         resource,
         filter: options.filter,
         prefix,
-        shape,
-        rows,
+        view,
         cursor,
         after,
         initial: initial_events,
+        converted: 0,
         announce: options.send_initial_events == Some(true) && options.bookmarks,
         bookmarks: options.bookmarks,
         next_bookmark: (now + BOOKMARK_EVERY).min(
@@ -122,9 +137,9 @@ async fn begin(
             None if options.resource_version == Some(0) && options.send_initial_events.is_none() => cacher.reached(),
             None => cacher.catch_up().await?,
         };
-        let (mut snapshot, cursor) = storage.list_and_watch(prefix, reached);
-        snapshot.entries.retain(|entry| options.filter.matches(entry));
-        return Ok(Ok((snapshot.entries.into(), cursor, snapshot.revision)));
+        let (snapshot, cursor) = storage.list_and_watch(prefix, reached);
+        let entries = select::select(resource, &options.filter, snapshot.entries).await?;
+        return Ok(Ok((entries.into(), cursor, snapshot.revision)));
     }
     let from = match revision {
         Some(revision) => revision,
@@ -160,8 +175,7 @@ impl Watch {
         let batch = match self.resource.storage.cache.poll(&mut self.cursor) {
             Ok(batch) => batch,
             Err(TooOld { oldest }) => {
-                self.ended = true;
-                self.lines.push(lines::error(&ApiError::expired(self.after, oldest)));
+                self.end(&ApiError::expired(self.after, oldest));
                 return true;
             }
         };
@@ -205,10 +219,14 @@ impl Watch {
 
     async fn take_initial(&mut self) {
         while self.lines.len() < CHUNK && !self.ended {
+            if self.converted == 0 && !self.initial.is_empty() {
+                self.convert_next().await;
+            }
             match self.initial.pop_front() {
-                Some(entry) => self.put_object("ADDED", &entry).await,
+                Some(entry) => self.put_object(WatchEventType::Added, &entry).await,
                 None => break,
             }
+            self.converted = self.converted.saturating_sub(1);
         }
         if self.initial.is_empty() && self.announce {
             self.announce = false;
@@ -217,61 +235,108 @@ impl Watch {
         }
     }
 
+    /// Has a program convert the next initial objects together, where one has to. What it cannot convert is found again,
+    /// and told, when its turn comes.
+    async fn convert_next(&mut self) {
+        let next: Vec<Arc<Entry>> = self.initial.iter().take(CONVERTED).cloned().collect();
+        self.converted = next.len();
+        let resource = self.resource.clone();
+        if let Err(error) = Box::pin(resource.convert_together(&next)).await {
+            tracing::debug!(%error, "objects are converted one by one");
+        }
+    }
+
     async fn put_change(&mut self, change: &Change) {
         if change.revision <= self.after || !change.entry.key.starts_with(&self.prefix) {
             return;
         }
         self.after = change.revision;
-        let before = change
-            .previous
-            .as_ref()
-            .filter(|previous| self.filter.matches(previous));
-        let after = change.kind == ChangeKind::Put && self.filter.matches(&change.entry);
+        let (before, after) = match self.selected(change).await {
+            Ok(selected) => selected,
+            Err(error) => return self.end(&error),
+        };
         let event = match (before, after) {
-            (None, true) => "ADDED",
-            (Some(_), true) => "MODIFIED",
-            (Some(_), false) if change.kind == ChangeKind::Deleted => "DELETED",
+            (None, true) => WatchEventType::Added,
+            (Some(_), true) => WatchEventType::Modified,
+            (Some(_), false) if change.kind == ChangeKind::Deleted => WatchEventType::Deleted,
             // It has left the selection: for this watcher it is gone, as it was when last seen.
-            (Some(previous), false) => return self.put_object("DELETED", &previous.at(change.revision)).await,
+            (Some(previous), false) => {
+                let gone = previous.at(change.revision);
+                return self.put_object(WatchEventType::Deleted, &gone).await;
+            }
             (None, false) => return,
         };
-        if self.sees_what_is_stored() {
-            let storage = &self.resource.storage;
-            let line = change.line(event, || lines::stored(event, &change.entry, storage));
-            self.lines.push(line);
-        } else {
-            self.put_object(event, &change.entry).await;
+        if !self.sees_what_is_stored() {
+            return self.put_object(event, &change.entry).await;
         }
+        let (entry, storage) = (&change.entry, &self.resource.storage);
+        let frame = || {
+            Framing::Protobuf
+                .stored(event, entry, storage)
+                .map_err(|error| told(&error))
+                .ok()
+        };
+        let written = match self.view.framing {
+            Framing::Json => Some(change.line(event.as_str(), || lines::stored(event, entry, storage))),
+            Framing::Protobuf => change.frame(event.as_str(), frame),
+        };
+        match written {
+            Some(written) => self.lines.push(written),
+            None => self.end(&unwritten()),
+        }
+    }
+
+    /// The object before a change, if it was selected, and whether it is after it.
+    async fn selected<'c>(&self, change: &'c Change) -> ApiResult<(Option<&'c Arc<Entry>>, bool)> {
+        let mut before = change.previous.as_ref();
+        if let Some(previous) = before
+            && !select::passes(&self.resource, &self.filter, previous).await?
+        {
+            before = None;
+        }
+        let there = change.kind == ChangeKind::Put;
+        let after = there && select::passes(&self.resource, &self.filter, &change.entry).await?;
+        Ok((before, after))
     }
 
     fn sees_what_is_stored(&self) -> bool {
-        self.shape == Shape::Plain && self.resource.conversion.is_none()
+        self.view.shape == Shape::Plain && self.resource.conversion.is_none()
     }
 
-    async fn put_object(&mut self, event: &str, entry: &Entry) {
-        if self.sees_what_is_stored() {
-            self.lines.push(lines::stored(event, entry, &self.resource.storage));
-            return;
+    /// Says why, and ends.
+    fn end(&mut self, error: &ApiError) {
+        self.ended = true;
+        self.lines.push(self.view.framing.error(error));
+    }
+
+    async fn put_object(&mut self, event: WatchEventType, entry: &Entry) {
+        let View { shape, rows, framing } = self.view;
+        let written = if self.sees_what_is_stored() {
+            framing
+                .stored(event, entry, &self.resource.storage)
+                .map_err(|error| told(&error))
+        } else {
+            // Boxed: a conversion is large, and every watch would have room for one.
+            let resource = self.resource.clone();
+            let encoded = match (shape, framing) {
+                (Shape::Plain, Framing::Protobuf) => Box::pin(resource.encoded_as("protobuf", entry, encode)).await,
+                _ => Box::pin(resource.encoded(entry)).await,
+            };
+            match (encoded, shape, framing) {
+                (Err(error), ..) => Err(error),
+                (Ok(encoded), Shape::Plain, Framing::Protobuf) => Ok(watch_frame(event, &encoded).into()),
+                (Ok(encoded), Shape::Plain, _) => framing.event(event, &encoded).map_err(|error| told(&error)),
+                (Ok(encoded), shape, _) => {
+                    let shaped = event_object(&self.resource, &encoded, shape, rows, self.definitions);
+                    self.definitions = Definitions::Left;
+                    framing.event(event, &shaped).map_err(|error| told(&error))
+                }
+            }
+        };
+        match written {
+            Ok(written) => self.lines.push(written),
+            Err(error) => self.end(&error),
         }
-        // Boxed: a conversion is large, and every watch would have room for one.
-        let resource = self.resource.clone();
-        let encoded = match Box::pin(resource.encoded(entry)).await {
-            Ok(encoded) => encoded,
-            Err(error) => {
-                self.ended = true;
-                self.lines.push(lines::error(&error));
-                return;
-            }
-        };
-        let line = match self.shape {
-            Shape::Plain => lines::line(event, &encoded),
-            shape => {
-                let shaped = event_object(&self.resource, &encoded, shape, self.rows, self.definitions);
-                self.definitions = Definitions::Left;
-                lines::line(event, &shaped)
-            }
-        };
-        self.lines.push(line);
     }
 
     fn put_bookmark(&mut self, initial_end: bool) {
@@ -279,12 +344,12 @@ impl Watch {
         if initial_end {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
-        let (api_version, kind) = match self.shape {
+        let (api_version, kind) = match self.view.shape {
             Shape::Metadata | Shape::MetadataList => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata"),
             Shape::Plain | Shape::Table => (self.resource.api_version(), self.resource.kind.as_str()),
         };
         let mark = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata });
-        let object = match self.shape {
+        let object = match self.view.shape {
             Shape::Table => {
                 let row = json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": mark["metadata"] });
                 json!({
@@ -296,6 +361,31 @@ impl Watch {
             }
             _ => mark,
         };
-        self.lines.push(lines::line("BOOKMARK", object.to_string().as_bytes()));
+        let mark = self
+            .view
+            .framing
+            .event(WatchEventType::Bookmark, object.to_string().as_bytes());
+        match mark {
+            Ok(mark) => self.lines.push(mark),
+            Err(error) => self.end(&told(&error)),
+        }
     }
+}
+
+/// An object in protobuf.
+fn encode(json: &[u8]) -> ApiResult<Bytes> {
+    lines::protobuf(json).map(Bytes::from).map_err(|error| told(&error))
+}
+
+/// Writes down what is our own fault, and what the client is told of it.
+fn told(error: &FrameError) -> ApiError {
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "an object cannot be written into a watch"
+    );
+    unwritten()
+}
+
+fn unwritten() -> ApiError {
+    ApiError::internal("an object cannot be encoded")
 }

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::deletion::{self, Deletion};
 use super::edits::{Patch, Replace, ScaleEdit};
-use super::negotiate::{PatchFormat, Shape, Strategic};
+use super::lines::Framing;
+use super::negotiate::{Known, Media, PatchFormat, Shape, Strategic};
 use super::query::Query;
 use super::respond::{self, Answer};
 use super::shapes::{self, RowObject};
@@ -181,7 +182,8 @@ impl Target<'_> {
             .flatten();
         let patch = Patch {
             format,
-            document,
+            document: Arc::new(document.object),
+            duplicates: document.duplicates,
             rules,
         };
         self.write(part, Versioned::Optional, write, patch).await
@@ -308,13 +310,25 @@ impl Target<'_> {
 
     /// GET with `watch=true`.
     pub(super) async fn watch(&self, resource: Arc<Resource>) -> ApiResult<Answer> {
+        let known = match breakbulk_protobuf::knows(&resource.api_version(), &resource.kind) {
+            true => Known::Yes,
+            false => Known::No,
+        };
+        let accepted = negotiate::stream(self.headers, known)?;
+        let view = watch::View {
+            shape: accepted.shape,
+            rows: RowObject::parse(self.query.get("includeObject"))?,
+            framing: match accepted.media {
+                Media::Protobuf(_) => Framing::Protobuf,
+                Media::Json | Media::Yaml => Framing::Json,
+            },
+        };
         let mut options = self.query.list_options(self.resource)?;
         if let Some(name) = &self.path.name {
             options.filter = options.filter.named(name);
         }
-        let (shape, rows) = self.shape()?;
-        let body = watch::watch(self.app.clone(), resource, self.namespace(), options, shape, rows).await?;
-        let mut answer = respond::encoded(StatusCode::OK, Bytes::new());
+        let body = watch::watch(self.app.clone(), resource, self.namespace(), options, view).await?;
+        let mut answer = respond::content(StatusCode::OK, view.framing.media_type(), Bytes::new());
         *answer.body_mut() = body;
         Ok(answer)
     }

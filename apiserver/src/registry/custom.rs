@@ -113,15 +113,26 @@ fn storage(served: &Served, version: &Version, labels: &[String]) -> Storage {
     if is_own(served, "jobs") {
         fields.extend(super::core::POD_FIELDS.map(|(_, compute)| Field::Computed(compute)));
     }
+    let schema = |version: &Version| (format!("{}/{}", served.group, version.name), version.schema.clone());
     Storage {
         prefix: format!("{}{}/{}/", super::PREFIX, served.group, served.names.plural),
         header: object::header(&api_version, &served.names.kind),
         api_version,
         fields,
-        schema: Some(version.schema.clone()),
-        raw_schema: version.raw.to_string(),
+        schemas: served.versions.iter().map(schema).collect(),
+        depends_on: depends_on(served, version),
         cache: StorageCache::new(),
     }
+}
+
+/// What objects in memory depend on beside the version they are stored in: its schema, and where there are others, how an
+/// object becomes one of theirs.
+fn depends_on(served: &Served, stored: &Version) -> String {
+    if served.versions.len() == 1 {
+        return stored.raw.to_string();
+    }
+    let schemas = served.versions.iter().map(|version| (&version.name, &version.raw));
+    format!("{:?} {:?}", served.conversion, schemas.collect::<Vec<_>>())
 }
 
 fn label(json_path: &str) -> &str {

@@ -164,6 +164,17 @@ pub fn validate_any(object: &Value, old: Option<&Value>, names: NameRule) -> Vec
     errors
 }
 
+/// Every mistake in labels or annotations (`part`) that somebody else's program has made of an object's.
+pub(crate) fn mistakes_in(part: &str, texts: &Value) -> Vec<FieldError> {
+    let path = Path::root("metadata").child(part);
+    let mut errors = Vec::new();
+    match part {
+        "labels" => validate_labels(texts, &path, &mut errors),
+        _ => validate_annotations(texts, &path, &mut errors),
+    }
+    errors
+}
+
 fn validate_names(object: &Value, rule: NameRule, path: &Path, errors: &mut Vec<FieldError>) {
     let base = object::meta(object, "generateName");
     if !base.is_empty() {

@@ -4,25 +4,28 @@
 mod begin;
 mod create;
 mod delete;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod update;
 
 use std::sync::Arc;
 
-use breakbulk_schemas::field::FieldError;
 use breakbulk_store::{KeyValue, Store};
 use bytes::Bytes;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions as GivenDeleteOptions;
 use serde_json::Value;
 
-use super::resource::{Body, Resource};
-use super::{Registry, metadata, mistakes, object};
+use super::resource::Resource;
+use super::{Registry, object};
 use crate::admission::{Author, Chain, Operation, Remarks, Request, Touched};
 use crate::cacher::{Cacher, Entry};
 use crate::managed;
 use crate::status::{ApiError, ApiResult};
 
 pub use delete::{DeleteOptions, Deleted, Deletion, Propagation};
+pub(crate) use shape::declared;
+use shape::{Given, check, identified, shape};
 pub use update::{Edit, Part, UpdateOptions, Versioned};
 
 /// How often a write that names no revision starts over when others are faster. Upstream tries five patches; a CAS that
@@ -39,6 +42,17 @@ pub enum FieldValidation {
     Warn,
     /// Refused.
     Strict,
+}
+
+impl FieldValidation {
+    /// As the parameter has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ignore => "Ignore",
+            Self::Warn => "Warn",
+            Self::Strict => "Strict",
+        }
+    }
 }
 
 /// Whether a write is kept.
@@ -64,6 +78,19 @@ pub struct WriteOptions {
     pub manager: String,
     /// Who says which fields that manager owns.
     pub ownership: Ownership,
+    /// What the client said of all this.
+    pub said: Said,
+}
+
+/// The options of a request in the client's own words. Reviews repeat these, and not what was made of them.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// `fieldManager`; none when the name was taken from its program's.
+    pub manager: Option<String>,
+    /// `fieldValidation`.
+    pub field_validation: Option<FieldValidation>,
+    /// How something is to be deleted.
+    pub deletion: Option<Arc<GivenDeleteOptions>>,
 }
 
 /// Who says which fields a writer owns.
@@ -85,25 +112,52 @@ impl WriteOptions {
             author: Author::Server,
             manager: "bulk-apiserver".to_owned(),
             ownership: Ownership::Followed,
+            said: Said::default(),
         }
     }
 }
 
-/// A body from a client.
+/// An object from a client.
 #[derive(Clone, Debug)]
 pub struct Submitted {
     /// The object.
     pub object: Value,
-    /// Paths of members that stood twice.
+    /// Paths of members that stood twice in what was sent.
     pub duplicates: Vec<String>,
+    /// What was sent.
+    pub origin: Origin,
+}
+
+/// Where an object comes from. What is wrong with one is told otherwise when it is what a patch has made.
+#[derive(Clone, Debug, Default)]
+pub enum Origin {
+    /// A body, or nobody.
+    #[default]
+    Body,
+    /// A list of operations.
+    JsonPatch,
+    /// A merge patch.
+    MergePatch,
+    /// A strategic merge patch: this one.
+    StrategicPatch(Arc<Value>),
 }
 
 impl Submitted {
+    /// The object, and how it was given.
+    fn parted(self) -> (Value, Given) {
+        let given = Given {
+            duplicates: self.duplicates,
+            origin: self.origin,
+        };
+        (self.object, given)
+    }
+
     /// An object that nobody sent.
     pub fn plain(object: Value) -> Self {
         Self {
             object,
             duplicates: Vec::new(),
+            origin: Origin::Body,
         }
     }
 }
@@ -178,20 +232,20 @@ impl Objects {
         resource.storage.cache.get(&resource.key(namespace, name))
     }
 
-    /// An object of the resource's version as the store is to hold it.
-    async fn stored(&self, resource: &Resource, object: &Value) -> ApiResult<Bytes> {
+    /// An object of the resource's version as the store is to hold it, and as it will be seen then.
+    async fn prepared(&self, resource: &Resource, object: &Value) -> ApiResult<Prepared> {
         let empty = serde_json::Map::new();
+        let encode = |object: &Value| object::encode(&resource.storage.header, object.as_object().unwrap_or(&empty));
         if resource.conversion.is_none() {
-            return Ok(object::encode(
-                &resource.storage.header,
-                object.as_object().unwrap_or(&empty),
-            ));
+            let stored = encode(object);
+            return Ok(Prepared { stored, shown: None });
         }
-        let object = resource.to_storage(object.clone()).await?;
-        Ok(object::encode(
-            &resource.storage.header,
-            object.as_object().unwrap_or(&empty),
-        ))
+        let converted = resource.to_storage(object.clone()).await?;
+        let stored = encode(&converted);
+        // What a conversion loses is not there: a client is told what it will read. If that cannot be had, nothing has
+        // been written yet.
+        let shown = Some(resource.out_of_storage(converted).await?);
+        Ok(Prepared { stored, shown })
     }
 
     /// What the store holds, in the resource's version.
@@ -202,13 +256,13 @@ impl Objects {
     }
 
     /// Notes who owns what. What the server makes by itself is nobody's, unless somebody keeps track of it already.
-    fn follow_owners(&self, part: &Part, subject: Subject<'_>, new: &mut Value, options: &WriteOptions) {
+    async fn follow_owners(&self, part: &Part, subject: Subject<'_>, new: &mut Value, options: &WriteOptions) {
         let tracked = subject
             .old
             .is_some_and(|old| !old["metadata"]["managedFields"].is_null());
         let by_server = matches!(options.author, Author::Server);
         if options.ownership == Ownership::Followed && (tracked || !by_server) {
-            managed::track(subject.resource, part, subject.old, new, &options.manager);
+            managed::track(subject.resource, part, subject.old, new, &options.manager).await;
         }
     }
 
@@ -226,7 +280,7 @@ impl Objects {
         let asked = request.asked(identity, options, None);
         let touched = self.admission.mutate(self, &asked, new, remarks).await?;
         if touched == Touched::Yes {
-            shape(request.resource, new, &[], FieldValidation::Ignore)?;
+            shape(request.resource, new, &Given::default(), FieldValidation::Ignore)?;
         }
         if let Some(old) = request.old {
             managed::settle(old, new);
@@ -281,19 +335,28 @@ impl<'a> Subject<'a> {
             old: self.old,
             new,
             persist: options.persist,
-            manager: &options.manager,
+            said: &options.said,
         }
     }
 }
 
-/// The object at a revision, encoded as a client of the resource sees it.
-fn seen(resource: &Resource, stored: &[u8], object: &Value, revision: u64) -> Bytes {
-    if resource.conversion.is_none() {
-        return object::with_revision(&resource.storage.header, stored, revision);
+/// What is about to be written.
+struct Prepared {
+    /// As the store is to hold it.
+    stored: Bytes,
+    /// As it will be read through the resource; none: just so.
+    shown: Option<Value>,
+}
+
+impl Prepared {
+    /// The object at a revision, encoded as a client of the resource sees it.
+    fn seen(self, resource: &Resource, revision: u64) -> Bytes {
+        let Some(mut shown) = self.shown else {
+            return object::with_revision(&resource.storage.header, &self.stored, revision);
+        };
+        object::set_revision(&mut shown, revision);
+        shown.to_string().into()
     }
-    let mut object = object.clone();
-    object::set_revision(&mut object, revision);
-    object.to_string().into()
 }
 
 /// Reads what the store holds.
@@ -304,107 +367,4 @@ fn parse(found: &KeyValue) -> ApiResult<Value> {
     })?;
     object::set_revision(&mut value, found.mod_revision.0);
     Ok(value)
-}
-
-/// Checks apiVersion and kind of a body, or fills them in.
-fn identified(resource: &Resource, body: Value) -> ApiResult<Value> {
-    let Value::Object(mut body) = body else {
-        return Err(ApiError::bad_request("the body of the request must be a JSON object"));
-    };
-    let api_version = resource.api_version();
-    for (field, expected) in [("apiVersion", &api_version), ("kind", &resource.kind)] {
-        let given = body.get(field).and_then(Value::as_str).unwrap_or("");
-        if given.is_empty() {
-            body.insert(field.to_owned(), Value::from(expected.as_str()));
-        } else if given != expected {
-            return Err(ApiError::bad_request(format!(
-                "the {field} in the data ({given}) does not match the expected {field} ({expected})"
-            )));
-        }
-    }
-    Ok(Value::Object(body))
-}
-
-/// Brings a body into its kind's shape: unknown fields out, defaults in. Returns warnings.
-fn shape(
-    resource: &Resource,
-    value: &mut Value,
-    duplicates: &[String],
-    mode: FieldValidation,
-) -> ApiResult<Vec<String>> {
-    let bad = |why: String| {
-        let (version, kind) = (&resource.version, &resource.kind);
-        ApiError::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
-        ))
-    };
-    let mut unknown = match value.as_object_mut() {
-        Some(object) => metadata::coerce(object).map_err(bad)?,
-        None => return Err(bad("it is not an object".to_owned())),
-    };
-    match &resource.body {
-        Body::Schema(definition) => {
-            unknown.extend(definition.schema.prune(value));
-            definition.schema.heads(value).map_err(|error| bad(error.to_string()))?;
-            definition.schema.default(value);
-        }
-        Body::Typed(through) => {
-            let kept = through(value).map_err(bad)?;
-            unknown.extend(metadata::unknown_fields(value, &kept, ""));
-            *value = kept;
-        }
-        Body::Absent => return Err(ApiError::method_not_allowed()),
-    }
-    let unknown = unknown.iter().map(|path| format!("unknown field {path:?}"));
-    let problems: Vec<String> = unknown
-        .chain(duplicates.iter().map(|path| format!("duplicate field {path:?}")))
-        .collect();
-    match mode {
-        FieldValidation::Strict if !problems.is_empty() => {
-            Err(bad(format!("strict decoding error: {}", problems.join(", "))))
-        }
-        FieldValidation::Warn => Ok(problems),
-        FieldValidation::Ignore | FieldValidation::Strict => Ok(Vec::new()),
-    }
-}
-
-/// Checks what a manager declares by server-side apply: of whose kind it is, and that it names only fields that there are.
-/// Nothing is filled in: what was not declared is not owned.
-pub(crate) fn declared(resource: &Resource, given: &mut Submitted, mode: FieldValidation) -> ApiResult<Vec<String>> {
-    given.object = identified(resource, std::mem::take(&mut given.object))?;
-    let bad = |why: String| ApiError::bad_request(why);
-    let mut unknown = match given.object.as_object_mut() {
-        Some(object) => metadata::coerce(object).map_err(bad)?,
-        None => Vec::new(),
-    };
-    if let Body::Schema(definition) = &resource.body {
-        unknown.extend(definition.schema.prune(&mut given.object));
-    }
-    let unknown = unknown.iter().map(|path| format!("unknown field \".{path}\""));
-    let problems: Vec<String> = unknown
-        .chain(given.duplicates.iter().map(|path| format!("duplicate field {path:?}")))
-        .collect();
-    match mode {
-        FieldValidation::Strict if !problems.is_empty() => {
-            Err(bad(format!("strict decoding error: {}", problems.join(", "))))
-        }
-        FieldValidation::Warn => Ok(problems),
-        FieldValidation::Ignore | FieldValidation::Strict => Ok(Vec::new()),
-    }
-}
-
-/// Every mistake in an object that is about to be stored; what it is only warned of goes to the remarks.
-fn check(resource: &Resource, value: &Value, old: Option<&Value>, remarks: &mut Remarks) -> ApiResult<()> {
-    let mut errors: Vec<FieldError> = metadata::validate(value, old, resource);
-    let found = mistakes::all(resource, value, old);
-    errors.extend(found.errors);
-    remarks.warnings.extend(found.warnings);
-    remarks.warnings.extend(metadata::warnings(value, old, resource));
-    if errors.is_empty() {
-        return Ok(());
-    }
-    Err(ApiError::invalid(
-        resource.kind_target(object::meta(value, "name")),
-        &errors,
-    ))
 }

@@ -28,10 +28,11 @@ pub struct Storage {
     pub api_version: String,
     /// The fields that selectors may name.
     pub fields: Vec<Field>,
-    /// Fills in what objects lack that were stored before the kind's definition had these defaults.
-    pub schema: Option<Arc<Schema>>,
-    /// The same as text: what two storages are compared by.
-    pub(super) raw_schema: String,
+    /// The schemas of all versions, by `group/version`: an object may have been stored in any of them. None for kinds that
+    /// have no definition.
+    pub schemas: Vec<(String, Arc<Schema>)>,
+    /// What else objects in memory depend on, as text: the schemas as they were written, and how versions are converted.
+    pub(super) depends_on: String,
     /// The objects in memory.
     pub cache: StorageCache,
 }
@@ -43,7 +44,7 @@ impl Storage {
             && self.header == other.header
             && self.fields.len() == other.fields.len()
             && self.fields.iter().zip(&other.fields).all(|(one, other)| one.is(other))
-            && self.raw_schema == other.raw_schema
+            && self.depends_on == other.depends_on
     }
 }
 

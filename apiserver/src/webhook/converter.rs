@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Client, Endpoint, EndpointError, MAX_ANSWER};
 use crate::registry::conversion::Convert;
+use crate::registry::metadata::mistakes_in;
 use crate::registry::object;
 use crate::status::{ApiError, ApiResult};
 
@@ -24,7 +25,7 @@ const BATCH_BYTES: usize = MAX_ANSWER / 2;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConversionError {
     /// It does not speak the version of reviews that is spoken here.
-    #[error("conversionReviewVersions must include v1")]
+    #[error("conversionReviewVersions must include v1 or v1beta1")]
     Versions,
     /// It says of no place.
     #[error("the conversion webhook has no usable clientConfig")]
@@ -35,6 +36,33 @@ pub enum ConversionError {
 pub struct Converter {
     client: Arc<Client>,
     endpoint: Endpoint,
+    speaks: Reviews,
+}
+
+/// The versions of reviews that are spoken here. They differ in what is checked of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reviews {
+    V1,
+    V1Beta1,
+}
+
+impl Reviews {
+    /// The first of a webhook's that is spoken here, too.
+    fn chosen(versions: &Value) -> Option<Self> {
+        let mut versions = versions.as_array()?.iter().filter_map(Value::as_str);
+        versions.find_map(|version| match version {
+            "v1" => Some(Self::V1),
+            "v1beta1" => Some(Self::V1Beta1),
+            _ => None,
+        })
+    }
+
+    fn api_version(self) -> &'static str {
+        match self {
+            Self::V1 => "apiextensions.k8s.io/v1",
+            Self::V1Beta1 => "apiextensions.k8s.io/v1beta1",
+        }
+    }
 }
 
 impl fmt::Debug for Converter {
@@ -52,12 +80,13 @@ impl Converter {
     /// When it cannot be asked. What a server accepts can.
     pub fn new(client: Arc<Client>, conversion: &Value) -> Result<Self, ConversionError> {
         let webhook = &conversion["webhook"];
-        let versions = webhook["conversionReviewVersions"].as_array();
-        if !versions.is_some_and(|versions| versions.iter().any(|version| version == "v1")) {
-            return Err(ConversionError::Versions);
-        }
+        let speaks = Reviews::chosen(&webhook["conversionReviewVersions"]).ok_or(ConversionError::Versions)?;
         let endpoint = Endpoint::from_client_config(&webhook["clientConfig"])?;
-        Ok(Self { client, endpoint })
+        Ok(Self {
+            client,
+            endpoint,
+            speaks,
+        })
     }
 
     /// One review: these objects, all of them in another version than the one wanted.
@@ -65,21 +94,20 @@ impl Converter {
         let uid = uuid::Uuid::new_v4().to_string();
         let review = json!({
             "kind": "ConversionReview",
-            "apiVersion": "apiextensions.k8s.io/v1",
+            "apiVersion": self.speaks.api_version(),
             "request": {"uid": uid, "desiredAPIVersion": api_version, "objects": objects},
         });
         let sent = review.to_string().into();
         let answer = self.client.post(&self.endpoint, sent, TIMEOUT).await;
         let mut answer = answer.map_err(|error| format!("failed: {error}"))?;
-        let converted = read(&mut answer, &uid).map_err(|why| format!("failed: {why}"))?;
+        let converted = read(&mut answer, self.speaks, &uid).map_err(|why| format!("failed: {why}"))?;
         if converted.len() != objects.len() {
             let (got, expected) = (converted.len(), objects.len());
             return Err(format!("returned {got} objects, expected {expected}"));
         }
         let pairs = objects.iter().zip(converted).enumerate();
         let checked = pairs.map(|(index, (original, converted))| {
-            settle(original, converted, api_version)
-                .map_err(|why| format!("returned invalid converted object at index {index}: {why}"))
+            settle(original, converted, api_version).map_err(|misfit| misfit.told(index, objects.len()))
         });
         checked.collect()
     }
@@ -118,11 +146,8 @@ impl Converter {
         let converted = self.ask(&batch.objects, api_version).await;
         let converted = converted.map_err(|why| {
             let (version, kind) = &from;
-            ApiError::foreign(
-                500,
-                "InternalError",
-                format!("conversion webhook for {version}, Kind={kind} {why}"),
-            )
+            // Upstream has no reason for these.
+            ApiError::foreign(500, "", format!("conversion webhook for {version}, Kind={kind} {why}"))
         })?;
         for (place, object) in batch.places.into_iter().zip(converted) {
             done[place] = Some(object);
@@ -151,19 +176,20 @@ impl Batch {
     }
 }
 
-fn read(answer: &mut Value, uid: &str) -> Result<Vec<Value>, String> {
+fn read(answer: &mut Value, speaks: Reviews, uid: &str) -> Result<Vec<Value>, String> {
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     let (version, kind) = (text(&answer["apiVersion"]), text(&answer["kind"]));
-    if (version.as_str(), kind.as_str()) != ("apiextensions.k8s.io/v1", "ConversionReview") {
+    let expected = "apiextensions.k8s.io/v1";
+    if speaks == Reviews::V1 && (version.as_str(), kind.as_str()) != (expected, "ConversionReview") {
         return Err(format!(
-            "expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got {version}, Kind={kind}"
+            "expected webhook response of {expected}, Kind=ConversionReview, got {version}, Kind={kind}"
         ));
     }
     if !answer["response"].is_object() {
         return Err("no response provided".to_owned());
     }
     let got = text(&answer["response"]["uid"]);
-    if got != uid {
+    if speaks == Reviews::V1 && got != uid {
         return Err(format!("expected response.uid={uid:?}, got {got:?}"));
     }
     let result = &answer["response"]["result"];
@@ -173,7 +199,7 @@ fn read(answer: &mut Value, uid: &str) -> Result<Vec<Value>, String> {
             return Err(message);
         }
         let status = text(&result["status"]);
-        return Err(format!("response.result.status was '{status}', expected 'Success'"));
+        return Err(format!("response.result.status was '{status}', not 'Success'"));
     }
     match answer["response"]["convertedObjects"].take() {
         Value::Array(objects) => Ok(objects),
@@ -182,45 +208,89 @@ fn read(answer: &mut Value, uid: &str) -> Result<Vec<Value>, String> {
     }
 }
 
-/// Checks that a converted object is the same object, and gives it the metadata that a webhook may not change.
-fn settle(original: &Value, mut converted: Value, api_version: &str) -> Result<Value, String> {
-    let same = |what: &str, expected: &str, got: &str| {
-        if expected == got {
-            return Ok(());
+/// Why a converted object is not taken.
+#[derive(Debug, PartialEq, Eq)]
+enum Misfit {
+    /// It is of another version or kind.
+    Kind(String),
+    /// It is another object.
+    Object(String),
+    /// Its metadata are none.
+    Metadata(String),
+}
+
+impl Misfit {
+    /// In upstream's words, which are others where several objects were sent.
+    fn told(self, index: usize, sent: usize) -> String {
+        match (self, sent) {
+            (Self::Kind(why), 1) => format!("returned invalid object at index 0: {why}"),
+            (Self::Object(why), 1) => format!("returned invalid object: {why}"),
+            (Self::Metadata(why), 1) => format!("returned invalid metadata: {why}"),
+            (Self::Kind(why) | Self::Object(why), _) => {
+                format!("returned invalid converted object at index {index}: {why}")
+            }
+            (Self::Metadata(why), _) => format!("returned invalid metadata in object at index {index}: {why}"),
         }
-        Err(format!("must have the same {what}: {expected} != {got}"))
-    };
+    }
+}
+
+/// Checks that a converted object is the same object, and gives it the metadata that a webhook may not change.
+fn settle(original: &Value, mut converted: Value, api_version: &str) -> Result<Value, Misfit> {
     let got = converted["apiVersion"].as_str().unwrap_or("");
     if got != api_version {
-        return Err(format!("invalid groupVersion (expected {api_version}, received {got})"));
+        let why = format!("invalid groupVersion (expected {api_version}, received {got})");
+        return Err(Misfit::Kind(why));
     }
     let kind = |object: &Value| object["kind"].as_str().unwrap_or("").to_owned();
     if kind(original) != kind(&converted) {
         let (expected, received) = (kind(original), kind(&converted));
-        return Err(format!("invalid kind (expected {expected}, received {received})"));
+        let why = format!("invalid kind (expected {expected}, received {received})");
+        return Err(Misfit::Kind(why));
     }
     for (what, field) in [("name", "name"), ("namespace", "namespace"), ("UID", "uid")] {
-        same(what, object::meta(original, field), object::meta(&converted, field))?;
-    }
-    let mut metadata = original["metadata"].clone();
-    for field in ["labels", "annotations"] {
-        let given = converted["metadata"]
-            .get_mut(field)
-            .map(Value::take)
-            .unwrap_or(Value::Null);
-        let texts = given.as_object().is_none_or(|map| map.values().all(Value::is_string));
-        if !texts || !(given.is_object() || given.is_null()) {
-            return Err(format!("metadata.{field} must be a map of strings"));
-        }
-        if let Some(metadata) = metadata.as_object_mut() {
-            match given.as_object().is_some_and(|map| !map.is_empty()) {
-                true => metadata.insert(field.to_owned(), given),
-                false => metadata.remove(field),
-            };
+        let (expected, got) = (object::meta(original, field), object::meta(&converted, field));
+        if expected != got {
+            return Err(Misfit::Object(format!(
+                "must have the same {what}: {expected} != {got}"
+            )));
         }
     }
+    let metadata = metadata(original, converted.get_mut("metadata").map(Value::take)).map_err(Misfit::Metadata)?;
     converted["metadata"] = metadata;
     Ok(converted)
+}
+
+/// The metadata of an object with the labels and annotations that a webhook has given it.
+fn metadata(original: &Value, converted: Option<Value>) -> Result<Value, String> {
+    let mut converted = match converted {
+        Some(Value::Object(converted)) => converted,
+        Some(_) => return Err("invalid metadata in converted object".to_owned()),
+        None => return Err("missing metadata in converted object".to_owned()),
+    };
+    let mut kept = original["metadata"].as_object().cloned().unwrap_or_default();
+    for part in ["labels", "annotations"] {
+        let texts = match converted.remove(part) {
+            None | Some(Value::Null) => {
+                kept.remove(part);
+                continue;
+            }
+            Some(Value::Object(texts)) => texts,
+            Some(_) => return Err(format!("invalid metadata.{part} in converted object")),
+        };
+        if let Some((key, _)) = texts.iter().find(|(_, text)| !text.is_string()) {
+            return Err(format!("metadata.{part}[{key}] must be a string"));
+        }
+        let texts = Value::Object(texts);
+        if kept.get(part) != Some(&texts) {
+            let errors = mistakes_in(part, &texts);
+            if !errors.is_empty() {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                return Err(errors.join(", "));
+            }
+        }
+        kept.insert(part.to_owned(), texts);
+    }
+    Ok(Value::Object(kept))
 }
 
 #[cfg(test)]
@@ -248,23 +318,43 @@ mod tests {
         let with = |change: fn(&mut Value)| {
             let mut converted = object("g/v2");
             change(&mut converted);
-            settle(&object("g/v1"), converted, "g/v2").unwrap_err()
+            settle(&object("g/v1"), converted, "g/v2").unwrap_err().told(0, 1)
         };
-        assert_eq!(
-            with(|o| o["metadata"]["name"] = json!("b")),
-            "must have the same name: a != b"
-        );
-        assert_eq!(
-            with(|o| o["metadata"]["uid"] = json!("x")),
-            "must have the same UID: u != x"
-        );
-        assert_eq!(
-            with(|o| o["kind"] = json!("L")),
-            "invalid kind (expected K, received L)"
-        );
-        assert!(with(|o| o["apiVersion"] = json!("g/v3")).starts_with("invalid groupVersion"));
-        assert!(with(|o| *o = json!(3)).starts_with("invalid groupVersion"));
-        assert!(with(|o| o["metadata"]["labels"] = json!({"a": 1})).contains("map of strings"));
+        for (change, told) in [
+            (
+                (|o| o["metadata"]["name"] = json!("b")) as fn(&mut Value),
+                "returned invalid object: must have the same name: a != b",
+            ),
+            (
+                |o| o["metadata"]["uid"] = json!("x"),
+                "returned invalid object: must have the same UID: u != x",
+            ),
+            (
+                |o| o["kind"] = json!("L"),
+                "returned invalid object at index 0: invalid kind (expected K, received L)",
+            ),
+            (
+                |o| o["apiVersion"] = json!("g/v3"),
+                "returned invalid object at index 0: invalid groupVersion (expected g/v2, received g/v3)",
+            ),
+            (
+                |o| *o = json!(3),
+                "returned invalid object at index 0: invalid groupVersion (expected g/v2, received )",
+            ),
+            (
+                |o| o["metadata"]["labels"] = json!({"a": 1}),
+                "returned invalid metadata: metadata.labels[a] must be a string",
+            ),
+            (
+                |o| o["metadata"]["annotations"] = json!([]),
+                "returned invalid metadata: invalid metadata.annotations in converted object",
+            ),
+        ] {
+            assert_eq!(with(change), told);
+        }
+        assert!(with(|o| o["metadata"]["labels"] = json!({"a": "b c"})).contains("metadata.labels: Invalid value"));
+        let misfit = || Misfit::Object("no".to_owned());
+        assert_eq!(misfit().told(2, 3), "returned invalid converted object at index 2: no");
     }
 
     #[test]
@@ -272,11 +362,17 @@ mod tests {
         let answer = |response: Value| {
             let mut answer =
                 json!({"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "response": response});
-            read(&mut answer, "u")
+            read(&mut answer, Reviews::V1, "u")
         };
         let fine = json!({"uid": "u", "result": {"status": "Success"}, "convertedObjects": [1]});
         assert_eq!(answer(fine), Ok(vec![json!(1)]));
         assert_eq!(answer(Value::Null), Err("no response provided".to_owned()));
+        // The older version did not ask for as much.
+        let mut old = json!({"response": {"result": {"status": "Success"}, "convertedObjects": [1]}});
+        assert_eq!(read(&mut old, Reviews::V1Beta1, "u"), Ok(vec![json!(1)]));
+        let first = |versions: Value| Reviews::chosen(&versions);
+        assert_eq!(first(json!(["v2", "v1beta1", "v1"])), Some(Reviews::V1Beta1));
+        assert_eq!(first(json!(["v2"])), None);
         assert!(
             answer(json!({"uid": "v"}))
                 .unwrap_err()
@@ -284,6 +380,6 @@ mod tests {
         );
         let failed = json!({"uid": "u", "result": {"status": "Failure", "message": "no"}});
         assert_eq!(answer(failed), Err("no".to_owned()));
-        assert!(read(&mut json!([]), "u").is_err());
+        assert!(read(&mut json!([]), Reviews::V1, "u").is_err());
     }
 }

@@ -12,17 +12,17 @@ use serde_json::{Value, json};
 use crate::harness::{On, TestServer};
 use crate::watch::until;
 
-const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+pub(crate) const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
 
 /// An answer: its code, its body and its warnings.
-struct Answer {
-    code: u16,
-    body: Value,
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) body: Value,
     warnings: Vec<String>,
 }
 
-async fn ask(client: &Client, method: &str, path: &str, body: &Value) -> Answer {
+pub(crate) async fn ask(client: &Client, method: &str, path: &str, body: &Value) -> Answer {
     let kind = match method {
         "PATCH" => "application/merge-patch+json",
         "APPLY" => "application/apply-patch+yaml",
@@ -50,21 +50,21 @@ async fn ask(client: &Client, method: &str, path: &str, body: &Value) -> Answer 
 }
 
 impl Answer {
-    fn with(self, code: u16) -> Value {
+    pub(crate) fn with(self, code: u16) -> Value {
         assert_eq!(self.code, code, "{:#}", self.body);
         self.body
     }
 
-    fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         self.body["message"].as_str().unwrap_or_default()
     }
 }
 
-async fn get(client: &Client, path: &str) -> Answer {
+pub(crate) async fn get(client: &Client, path: &str) -> Answer {
     ask(client, "GET", path, &Value::Null).await
 }
 
-async fn create(client: &Client, path: &str, object: &Value) -> Answer {
+pub(crate) async fn create(client: &Client, path: &str, object: &Value) -> Answer {
     ask(client, "POST", path, object).await
 }
 
@@ -115,12 +115,12 @@ async fn established(client: &Client, name: &str) {
     .await;
 }
 
-async fn define(client: &Client, definition: &Value) {
+pub(crate) async fn define(client: &Client, definition: &Value) {
     create(client, CRDS, definition).await.with(201);
     established(client, definition["metadata"]["name"].as_str().unwrap()).await;
 }
 
-async fn redefine(client: &Client, name: &str, change: &Value) {
+pub(crate) async fn redefine(client: &Client, name: &str, change: &Value) {
     ask(client, "PATCH", &format!("{CRDS}/{name}"), change).await.with(200);
 }
 

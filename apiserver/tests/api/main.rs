@@ -4,6 +4,7 @@
 #![allow(clippy::too_many_lines, reason = "a transcript is read from top to bottom")]
 
 mod access;
+mod conversion;
 mod crud;
 mod definitions;
 mod deletion;
@@ -17,6 +18,7 @@ mod kubectl_auth;
 mod manners;
 mod openapi;
 mod policies;
+mod protobuf;
 mod quota;
 mod rbac;
 mod tokens;

@@ -197,7 +197,7 @@ async fn conversion_asks_its_webhook_in_batches_and_believes_only_what_fits() {
     for (path, words) in [
         (
             "/renames",
-            "conversion webhook for example.com/v1, Kind=Foo returned invalid converted object at index 0: must have the same name: n1 != other",
+            "conversion webhook for example.com/v1, Kind=Foo returned invalid object: must have the same name: n1 != other",
         ),
         (
             "/loses",
@@ -210,4 +210,114 @@ async fn conversion_asks_its_webhook_in_batches_and_believes_only_what_fits() {
             .unwrap_err();
         assert_eq!((refused.code(), refused.message()), (500, words));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_has_the_options_of_its_operation_as_the_client_said_them() {
+    let server = TestServer::start(On::Embedded).await;
+    let client = server.client().await;
+    let hook = Hook::start(|_, asked| review(asked, &json!({"allowed": true}))).await;
+    let hooks = json!([webhook(&hook.client_config("/"), "", &["configmaps"])]);
+    let _: Api<Validating> = configure(&client, "options", hooks).await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let one = format!("{maps}/a");
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "b"}});
+    let deletion =
+        json!({"propagationPolicy": "Foreground", "gracePeriodSeconds": 3, "preconditions": {"uid": "other"}});
+    for (method, path, body, code) in [
+        (
+            "POST",
+            format!("{maps}?fieldManager=me&fieldValidation=Strict"),
+            &map,
+            201,
+        ),
+        ("PATCH", format!("{one}?dryRun=All"), &json!({"data": {"a": "c"}}), 200),
+        ("APPLY", format!("{one}?fieldManager=me&force=true"), &map, 200),
+        (
+            "APPLY",
+            format!("{maps}/b?fieldManager=me"),
+            &json!({"apiVersion": "v1", "kind": "ConfigMap"}),
+            201,
+        ),
+        ("DELETE", one.clone(), &deletion, 409),
+        ("DELETE", one.clone(), &json!({"propagationPolicy": "Orphan"}), 200),
+        (
+            "DELETE",
+            format!("{maps}/b?propagationPolicy=Background"),
+            &Value::Null,
+            200,
+        ),
+    ] {
+        crate::definitions::ask(&client, method, &path, body).await.with(code);
+    }
+    let asked = hook.asked();
+    let options: Vec<&Value> = asked.iter().map(|review| &review["request"]["options"]).collect();
+    let meta = |kind: &str, mut rest: Value| {
+        rest["kind"] = json!(kind);
+        rest["apiVersion"] = json!("meta.k8s.io/v1");
+        rest
+    };
+    let expected = [
+        meta(
+            "CreateOptions",
+            json!({"fieldManager": "me", "fieldValidation": "Strict"}),
+        ),
+        meta("UpdateOptions", json!({"dryRun": ["All"]})),
+        meta("UpdateOptions", json!({"fieldManager": "me"})),
+        meta("CreateOptions", json!({"fieldManager": "me"})),
+        meta("DeleteOptions", json!({"propagationPolicy": "Orphan"})),
+        meta("DeleteOptions", json!({"propagationPolicy": "Background"})),
+    ];
+    assert_eq!(options, expected.iter().collect::<Vec<_>>());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_strict_patch_makes_is_invalid_and_no_bad_request() {
+    let server = TestServer::start(On::Embedded).await;
+    let client = server.client().await;
+    create(&client, "a", json!({"a": "b"})).await.unwrap();
+    let path = "/api/v1/namespaces/default/configmaps/a?fieldValidation=Strict";
+    for (media, body, words) in [
+        (
+            "application/json-patch+json",
+            r#"[{"op": "add", "path": "/nope", "value": 1, "op": "add"}]"#,
+            r#"strict decoding error: json patch duplicate field "[0].op", unknown field "nope""#,
+        ),
+        (
+            "application/merge-patch+json",
+            r#"{"nope": 1, "data": {"x": "1", "x": "2"}}"#,
+            r#"strict decoding error: duplicate field "data.x", unknown field "nope""#,
+        ),
+        (
+            "application/strategic-merge-patch+json",
+            r#"{"nope": 1}"#,
+            r#"Invalid value: "map[nope:1]": strict decoding error: unknown field "nope""#,
+        ),
+        (
+            "application/merge-patch+json",
+            r#"{"data": {"x": 1}}"#,
+            r#"patch: Invalid value: "{\"#,
+        ),
+    ] {
+        let request = http::Request::patch(path).header("content-type", media);
+        let request = request
+            .body(kube::client::Body::from(body.as_bytes().to_vec()))
+            .unwrap();
+        let answer = client.send(request).await.unwrap();
+        let code = answer.status().as_u16();
+        let bytes = http_body_util::BodyExt::collect(answer.into_body())
+            .await
+            .unwrap()
+            .to_bytes();
+        let status: Value = serde_json::from_slice(&bytes).unwrap();
+        let message = status["message"].as_str().unwrap();
+        assert_eq!((code, &status["reason"]), (422, &json!("Invalid")), "{message}");
+        assert!(
+            message.starts_with(r#" "" is invalid: patch: Invalid value: "#),
+            "{message}"
+        );
+        assert!(message.contains(words), "{message}");
+    }
+    server.stop().await;
 }

@@ -48,8 +48,8 @@ fn resource(row: &Row, scope: Scope) -> Resource {
         header: object::header(&api_version, kind),
         api_version,
         fields: Vec::new(),
-        schema: None,
-        raw_schema: String::new(),
+        schemas: Vec::new(),
+        depends_on: String::new(),
         cache: StorageCache::new(),
     };
     Resource {

@@ -127,8 +127,8 @@ fn storage(row: &Row) -> Arc<Storage> {
         header: object::header(&api_version(row), row.kind),
         api_version: api_version(row),
         fields: row.fields.iter().map(one).chain(seen).collect(),
-        schema: None,
-        raw_schema: String::new(),
+        schemas: Vec::new(),
+        depends_on: String::new(),
         cache: StorageCache::new(),
     })
 }

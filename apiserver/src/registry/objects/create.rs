@@ -4,7 +4,7 @@ use breakbulk_store::{Txn, TxnOutcome};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Objects, Persist, Subject, Submitted, WriteOptions, Written, check, identified, object, seen, shape};
+use super::{Objects, Persist, Subject, Submitted, WriteOptions, Written, check, identified, object, shape};
 use crate::admission::{Operation, Remarks};
 use crate::registry::metadata;
 use crate::registry::objects::Part;
@@ -26,9 +26,10 @@ impl Objects {
         submitted: Submitted,
         options: &WriteOptions,
     ) -> ApiResult<Written> {
-        let mut value = identified(resource, submitted.object)?;
+        let (object, given) = submitted.parted();
+        let mut value = identified(resource, object)?;
         let mut remarks = Remarks {
-            warnings: shape(resource, &mut value, &submitted.duplicates, options.field_validation)?,
+            warnings: shape(resource, &mut value, &given, options.field_validation)?,
             ..Remarks::default()
         };
         place(resource, &mut value, namespace)?;
@@ -48,7 +49,7 @@ impl Objects {
             name: &given,
             old: None,
         };
-        self.follow_owners(&Part::Main, subject, &mut value, options);
+        self.follow_owners(&Part::Main, subject, &mut value, options).await;
         self.mutated(options, subject, &mut value, &mut remarks).await?;
         // Webhooks may say what the client may, and no more.
         place(resource, &mut value, namespace)?;
@@ -95,11 +96,9 @@ impl Objects {
         let found = match options.persist {
             Persist::DryRun => self.store.get(&key).await?.0,
             Persist::Store => {
-                let stored = self.stored(resource, &value).await?;
-                match self.store.txn(Txn::create(key, stored.clone())).await? {
-                    TxnOutcome::Committed { revision } => {
-                        return Ok(Some(seen(resource, &stored, &value, revision.0)));
-                    }
+                let prepared = self.prepared(resource, &value).await?;
+                match self.store.txn(Txn::create(key, prepared.stored.clone())).await? {
+                    TxnOutcome::Committed { revision } => return Ok(Some(prepared.seen(resource, revision.0))),
                     TxnOutcome::Conflict { current, .. } => current.into_iter().next().flatten(),
                 }
             }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::begin::Found;
-use super::{Objects, Persist, Subject, TRIES, WriteOptions, object, seen};
+use super::{Objects, Persist, Prepared, Subject, TRIES, WriteOptions, object};
 use crate::admission::{Operation, Remarks};
 use crate::cacher::Entry;
 use crate::registry::metadata;
@@ -137,16 +137,20 @@ impl Objects {
                 },
             };
             let (key, revision) = (found.kv.key.clone(), found.kv.mod_revision);
-            let (txn, stored) = match &plan.marked {
+            let (txn, prepared) = match &plan.marked {
                 Some(new) => {
-                    let stored = self.stored(resource, new).await?;
-                    (Txn::update(key, revision, stored.clone()), stored)
+                    let prepared = self.prepared(resource, new).await?;
+                    (Txn::update(key, revision, prepared.stored.clone()), prepared)
                 }
-                None => (Txn::delete(key, revision), found.kv.value.clone()),
+                None => {
+                    let shown = resource.conversion.is_some().then(|| plan.old.clone());
+                    let stored = found.kv.value.clone();
+                    (Txn::delete(key, revision), Prepared { stored, shown })
+                }
             };
             match self.store.txn(txn).await? {
                 TxnOutcome::Committed { revision } => {
-                    let encoded = seen(resource, &stored, plan.object(), revision.0);
+                    let encoded = prepared.seen(resource, revision.0);
                     return Ok(plan.deletion(encoded));
                 }
                 TxnOutcome::Conflict { current, .. } => {

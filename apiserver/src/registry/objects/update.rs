@@ -8,9 +8,7 @@ use serde_json::Value;
 
 use super::begin::Found;
 use super::delete::is_held_by_spec;
-use super::{
-    Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, seen, shape,
-};
+use super::{Objects, Persist, Subject, Submitted, TRIES, WriteOptions, Written, check, identified, object, shape};
 use crate::admission::{Operation, Remarks, Touched};
 use crate::registry::metadata;
 use crate::registry::resource::{Body, Generation, Resource, ScalePaths};
@@ -117,15 +115,15 @@ impl Objects {
             };
             let (key, revision) = (found.kv.key.clone(), found.kv.mod_revision);
             let ends = is_finished(&new);
-            let stored = self.stored(resource, &new).await?;
+            let prepared = self.prepared(resource, &new).await?;
             let txn = if ends {
                 Txn::delete(key, revision)
             } else {
-                Txn::update(key, revision, stored.clone())
+                Txn::update(key, revision, prepared.stored.clone())
             };
             match self.store.txn(txn).await? {
                 TxnOutcome::Committed { revision } => {
-                    let written = Written::kept(seen(resource, &stored, &new, revision.0), remarks);
+                    let written = Written::kept(prepared.seen(resource, revision.0), remarks);
                     let gone = ends.then(|| Box::new(new));
                     return Ok(Written { gone, ..written });
                 }
@@ -152,7 +150,9 @@ impl Objects {
         let mut remarks = Remarks::default();
         let mut new = self.admit(subject, &old, change, options, &mut remarks).await?;
         object::set_revision(&mut new, found.mod_revision.0);
-        if new == old || options.write.persist == Persist::DryRun {
+        // Storing it once more is how an object comes into the version that its kind is stored in by now.
+        let unchanged = new == old && found.value.starts_with(&subject.resource.storage.header);
+        if unchanged || options.write.persist == Persist::DryRun {
             return Ok(Plan::Nothing(new, remarks));
         }
         Ok(Plan::Store(new, remarks))
@@ -168,11 +168,13 @@ impl Objects {
         remarks: &mut Remarks,
     ) -> ApiResult<Value> {
         let resource = subject.resource;
-        let mut new = identified(resource, given.object)?;
-        remarks.warnings = shape(resource, &mut new, &given.duplicates, options.write.field_validation)?;
+        let (object, given) = given.parted();
+        let mut new = identified(resource, object)?;
+        remarks.warnings = shape(resource, &mut new, &given, options.write.field_validation)?;
         preconditions(resource, &new, old, subject.name, options)?;
         put_in_order(resource, &mut new, old, &options.part);
-        self.follow_owners(&options.part, subject, &mut new, &options.write);
+        self.follow_owners(&options.part, subject, &mut new, &options.write)
+            .await;
         if self.mutated(&options.write, subject, &mut new, remarks).await? == Touched::Yes {
             // Webhooks may change what the client may, and no more.
             put_in_order(resource, &mut new, old, &options.part);

@@ -98,10 +98,10 @@ impl<'a> Change<'a> {
         let Some(schema) = self.endpoint.versions.schema(version) else {
             return Ok(None);
         };
-        let (Some(old), Some(new)) = (
-            self.endpoint.in_version(self.old, version)?,
-            self.endpoint.in_version(self.new, version)?,
-        ) else {
+        // Both are asked for before either is looked at: conversions that are still to be had are then known together.
+        let old = self.endpoint.in_version(self.old, version);
+        let new = self.endpoint.in_version(self.new, version);
+        let (Some(old), Some(new)) = (old?, new?) else {
             return Ok(None);
         };
         let comparison = typed::compare(schema.root(), &old, &new).map_err(TrackError::Compare)?;
