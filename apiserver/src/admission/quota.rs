@@ -3,13 +3,13 @@
 //! same last place. What is charged and then not created is given back when the controller counts again.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use breakbulk_schemas::Job;
 use breakbulk_schemas::amount::Amount;
 use breakbulk_schemas::quota::{self, Amounts};
-use breakbulk_store::{Revision, Txn, TxnOutcome};
+use breakbulk_store::{KeyValue, Revision, Txn, TxnOutcome};
+use bytes::Bytes;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use serde_json::{Value, json};
 
@@ -51,13 +51,54 @@ impl Step for Quota {
         }
         let usage = Usage::of(request.resource, new);
         // All are asked before one is charged: what is refused costs nothing.
+        let mut willing = Vec::new();
         for entry in &entries {
-            charged(&entry.parsed(), &usage, request)?;
+            let known = Known::remembered(objects.key(&quotas, request.namespace, entry.name()), entry);
+            willing.extend(known.asked(objects, &usage, request).await?);
         }
-        for entry in &entries {
-            charge(objects, &quotas, entry, &usage, request).await?;
+        for known in willing {
+            charge(objects, &quotas, known, &usage, request).await?;
         }
         Ok(())
+    }
+}
+
+/// A quota as it was at a revision.
+struct Known {
+    key: Bytes,
+    object: Value,
+    revision: Revision,
+}
+
+impl Known {
+    fn remembered(key: Bytes, entry: &Entry) -> Self {
+        Self {
+            key,
+            object: entry.parsed(),
+            revision: Revision(entry.revision),
+        }
+    }
+
+    fn stored(found: &KeyValue) -> ApiResult<Self> {
+        Ok(Self {
+            key: found.key.clone(),
+            object: serde_json::from_slice(&found.value)
+                .map_err(|_| ApiError::internal("a stored object cannot be read"))?,
+            revision: found.mod_revision,
+        })
+    }
+
+    /// Whether it has room: the quota to be charged, or none when it is gone by now. The memory may be behind: it says
+    /// yes, and the charge will fail if that is not so; but before it says no the store is asked.
+    async fn asked(self, objects: &Objects, usage: &Usage, request: &Request<'_>) -> ApiResult<Option<Self>> {
+        if charged(&self.object, usage, request).is_ok() {
+            return Ok(Some(self));
+        }
+        let (found, _) = objects.store.get(&self.key).await?;
+        let Some(found) = found else { return Ok(None) };
+        let now = Self::stored(&found)?;
+        charged(&now.object, usage, request)?;
+        Ok(Some(now))
     }
 }
 
@@ -99,36 +140,29 @@ impl Usage {
 async fn charge(
     objects: &Objects,
     quotas: &Resource,
-    entry: &Arc<Entry>,
+    mut known: Known,
     usage: &Usage,
     request: &Request<'_>,
 ) -> ApiResult<()> {
-    let key = objects.key(quotas, request.namespace, entry.name());
-    let (mut found, mut revision) = (entry.parsed(), entry.revision);
     for _ in 0..TRIES {
-        let Some(new) = charged(&found, usage, request)? else {
+        let Some(new) = charged(&known.object, usage, request)? else {
             return Ok(());
         };
         let empty = serde_json::Map::new();
         let stored = object::encode(&quotas.storage.header, new.as_object().unwrap_or(&empty));
-        match objects
-            .store
-            .txn(Txn::update(key.clone(), Revision(revision), stored))
-            .await?
-        {
+        let txn = Txn::update(known.key.clone(), known.revision, stored);
+        match objects.store.txn(txn).await? {
             TxnOutcome::Committed { .. } => return Ok(()),
             TxnOutcome::Conflict { current, .. } => {
                 // A quota that is gone limits nothing.
                 let Some(current) = current.into_iter().next().flatten() else {
                     return Ok(());
                 };
-                found = serde_json::from_slice(&current.value)
-                    .map_err(|_| ApiError::internal("a stored object cannot be read"))?;
-                revision = current.mod_revision.0;
+                known = Known::stored(&current)?;
             }
         }
     }
-    Err(ApiError::modified(quotas.target(entry.name())))
+    Err(ApiError::modified(quotas.target(object::meta(&known.object, "name"))))
 }
 
 /// A quota with the charge; none when it is not about such objects.
