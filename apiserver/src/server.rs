@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::{Chain, policy_status};
+use crate::admission::{self, Chain, policy_status};
 use crate::audit::{AuditError, AuditLog};
 use crate::authentication::{MASTERS, Tokens};
 use crate::authorization::{self, Authorizer};
@@ -97,6 +97,9 @@ pub enum ServerError {
     /// The default roles and bindings could not be made.
     #[error("cannot make the default roles and bindings")]
     Roles(#[source] crate::status::ApiError),
+    /// The PriorityClasses of the system could not be made.
+    #[error("cannot make the priority classes of the system")]
+    Priorities(#[source] crate::status::ApiError),
     /// A namespace that is always there could not be made.
     #[error("cannot create namespace {name}")]
     Namespace {
@@ -162,6 +165,9 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     authorization::bootstrap::ensure(&objects)
         .await
         .map_err(ServerError::Roles)?;
+    admission::system_priorities(&objects)
+        .await
+        .map_err(ServerError::Priorities)?;
     let app = app(&config, objects, authorizer, metrics, url.clone())?;
     Ok(Server {
         listener,
