@@ -49,9 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Expressions that never come to an end within their budget: each is asked until the budget of an object is used up.
 fn budgets(environment: &Environment, declared: &Arc<Declared>) -> Result<(), Box<dyn std::error::Error>> {
-    let ports: Vec<_> = (0..1000)
-        .map(|n| json!({"port": n, "name": format!("p{n}")}))
-        .collect();
+    let ports: Vec<_> = (0..1000).map(|n| json!({"port": n, "name": format!("p{n}")})).collect();
     let object = json!({"spec": {"name": "x".repeat(1 << 20), "ports": ports}});
     for text in [
         "self.spec.ports.all(p, self.spec.ports.all(q, p.port + q.port >= 0))",

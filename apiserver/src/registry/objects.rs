@@ -7,6 +7,7 @@ mod update;
 
 use std::sync::Arc;
 
+use breakbulk_cel::Budget;
 use breakbulk_schemas::field::FieldError;
 use breakbulk_store::{KeyValue, Store};
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use super::resource::{Body, Resource};
 use super::{Registry, metadata, mistakes, object};
 use crate::admission::{Author, Chain, Operation, Remarks, Request, Touched};
+use crate::aside;
 use crate::cacher::{Cacher, Entry};
 use crate::managed;
 use crate::status::{ApiError, ApiResult};
@@ -396,9 +398,15 @@ pub(crate) fn declared(resource: &Resource, given: &mut Submitted, mode: FieldVa
 }
 
 /// Every mistake in an object that is about to be stored; what it is only warned of goes to the remarks.
-fn check(resource: &Resource, value: &Value, old: Option<&Value>, remarks: &mut Remarks) -> ApiResult<()> {
+async fn check(resource: &Resource, value: &Value, old: Option<&Value>, remarks: &mut Remarks) -> ApiResult<()> {
     let mut errors: Vec<FieldError> = metadata::validate(value, old, resource);
-    let found = mistakes::all(resource, value, old);
+    let budget = Budget::for_object();
+    let look = |budget: &mut Budget| mistakes::all(resource, value, old, budget);
+    let found = if mistakes::compiles(resource) {
+        aside::evaluate_aside(budget, look).await
+    } else {
+        aside::evaluate(budget, look).await
+    };
     errors.extend(found.errors);
     remarks.warnings.extend(found.warnings);
     remarks.warnings.extend(metadata::warnings(value, old, resource));
