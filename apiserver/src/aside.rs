@@ -50,7 +50,12 @@ pub(crate) async fn evaluate<T>(budget: Budget, work: impl Fn(&mut Budget) -> T)
 
 /// Does something that takes long, within a budget.
 pub(crate) async fn evaluate_aside<T>(budget: Budget, work: impl FnOnce(&mut Budget) -> T) -> T {
-    run(|| work(&mut budget.ending_after(LONGEST))).await
+    run(|| work(&mut limited(budget))).await
+}
+
+/// A budget that is used up when it takes too long.
+pub(crate) fn limited(budget: Budget) -> Budget {
+    budget.ending_after(LONGEST)
 }
 
 #[cfg(test)]

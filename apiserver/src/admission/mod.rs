@@ -178,7 +178,7 @@ impl Chain {
                 Box::new(MutatingWebhooks::new(client.clone(), authorizer.clone())),
                 Box::new(ValidatingPolicies::new(authorizer.clone())),
                 Box::new(ValidatingWebhooks::new(client, authorizer)),
-                Box::new(Quota),
+                Box::new(Quota::default()),
             ],
         }
     }

@@ -2,7 +2,9 @@
 //! exceed one (upstream's ResourceQuota). The charge is a compare-and-swap of `status.used`, so that no two writers take the
 //! same last place. What is charged and then not created is given back when the controller counts again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use breakbulk_schemas::Job;
@@ -13,7 +15,7 @@ use bytes::Bytes;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use serde_json::{Value, json};
 
-use super::{Operation, Remarks, Request, Step};
+use super::{Operation, Remarks, Request, Step, Touched};
 use crate::cacher::Entry;
 use crate::registry::objects::{Objects, Persist};
 use crate::registry::{Resource, object};
@@ -22,8 +24,45 @@ use crate::status::{ApiError, ApiResult};
 /// How often a charge starts over when others are faster. Each time somebody else has had success.
 const TRIES: usize = 64;
 
-/// The step.
-pub struct Quota;
+/// How long charges wait for somebody who is about to write a quota's status.
+const COURTESY: Duration = Duration::from_millis(50);
+/// How long a charge waits at most, however many are about to write.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The step. Where something is created all the time, a quota changes all the time, and whoever writes its status by its
+/// version would never have success: charges give way to them.
+#[derive(Debug, Default)]
+pub struct Quota {
+    /// Until when, by the quota's key.
+    ways: Mutex<HashMap<Bytes, Instant>>,
+}
+
+impl Quota {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Bytes, Instant>> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody is about to write the status of a quota.
+    fn make_way(&self, key: Bytes) {
+        let now = Instant::now();
+        let mut ways = self.lock();
+        ways.retain(|_, until| *until > now);
+        ways.insert(key, now + COURTESY);
+    }
+
+    /// Returns when a quota may be charged.
+    async fn give_way(&self, key: &Bytes) {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let now = Instant::now();
+            let until = self.lock().get(key).copied().filter(|until| *until > now);
+            match until {
+                Some(until) if now < patience => tokio::time::sleep_until(until.into()).await,
+                _ => return,
+            }
+        }
+    }
+}
 
 /// What an object takes.
 struct Usage {
@@ -34,6 +73,20 @@ struct Usage {
 
 #[async_trait]
 impl Step for Quota {
+    async fn mutate(
+        &self,
+        objects: &Objects,
+        request: &Request<'_>,
+        _: &mut Value,
+        _: &mut Remarks,
+    ) -> ApiResult<Touched> {
+        let quota = request.resource.group.is_empty() && request.resource.plural == "resourcequotas";
+        if quota && request.operation == Operation::Update && request.subresource == "status" {
+            self.make_way(objects.key(request.resource, request.namespace, request.name));
+        }
+        Ok(Touched::No)
+    }
+
     async fn validate(&self, objects: &Objects, request: &Request<'_>, _: &mut Remarks) -> ApiResult<()> {
         let (Some(namespace), Some(new)) = (request.namespace, request.new) else {
             return Ok(());
@@ -57,6 +110,7 @@ impl Step for Quota {
             willing.extend(known.asked(objects, &usage, request).await?);
         }
         for known in willing {
+            self.give_way(&known.key).await;
             charge(objects, &quotas, known, &usage, request).await?;
         }
         Ok(())

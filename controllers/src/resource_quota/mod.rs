@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use breakbulk_schemas::Job;
 use breakbulk_schemas::quota::{self, Amounts};
 use k8s_openapi::api::core::v1::ResourceQuota;
-use kube::api::ListParams;
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
+use serde_json::json;
 
 use self::plan::Step;
 use crate::catalog::Catalog;
@@ -114,6 +115,14 @@ impl Controller {
             return Ok(Next::OnChange);
         };
         let mark = self.lock().get(&key).cloned();
+        if let Some(mark) = &mark
+            && let Some(rest) = PAUSE.checked_sub(mark.at.elapsed())
+            && !is_behind(&seen)
+        {
+            // It says too much, so nobody gets too much: to count now would be for nothing.
+            return Ok(Next::After(rest));
+        }
+        let begun = Mark::now(&seen);
         let used = self.count(&seen).await?;
         let status = plan::status(&seen, &used);
         match plan::step(&seen, &status) {
@@ -129,7 +138,7 @@ impl Controller {
             }
             Step::Lower => match mark {
                 None => {
-                    self.lock().insert(key, Mark::now(&seen));
+                    self.lock().insert(key, begun);
                     Ok(Next::After(PAUSE))
                 }
                 Some(mark) if mark.at.elapsed() < PAUSE => Ok(Next::After(PAUSE)),
@@ -154,7 +163,7 @@ impl Controller {
                 Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error),
             }
-            let Some(now) = self.world.quotas.fetch(&key).await? else {
+            let Some(now) = self.announce(&key).await? else {
                 break;
             };
             seen = now;
@@ -162,6 +171,24 @@ impl Controller {
         // The next look begins anew.
         self.lock().remove(&key);
         Ok(Next::After(PAUSE))
+    }
+
+    /// Tells the server that the status is about to be written, by a write that changes nothing: for a moment charges give
+    /// way. Returns the quota as it is.
+    async fn announce(&self, key: &Key) -> Result<Option<ResourceQuota>, ApiError> {
+        let quotas: Api<ResourceQuota> = Api::namespaced(self.world.client.clone(), &key.namespace);
+        let nothing = Patch::Merge(json!({ "status": {} }));
+        let seen = quotas.patch_status(&key.name, &PatchParams::default(), &nothing).await;
+        match seen {
+            Ok(seen) => Ok(Some(seen)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(source) => Err(ApiError::Request {
+                verb: "announce a write of",
+                kind: "ResourceQuota".to_owned(),
+                key: key.clone(),
+                source: Box::new(source),
+            }),
+        }
     }
 
     /// Counts everything that a quota limits, as the server has it now.

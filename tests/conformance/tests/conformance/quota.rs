@@ -14,22 +14,21 @@ const SIZE: Size = Size {
     agents: 0,
 };
 /// Charged for nothing.
-const LOST: u64 = 5000;
+const LOST: u64 = 100_000;
 /// Writers that never rest.
-const WRITERS: usize = 4;
+const WRITERS: usize = 16;
 
 fn used(quota: &Value) -> Option<u64> {
     quota["status"]["used"]["configmaps"].as_str()?.parse().ok()
 }
 
-/// Creates and deletes, and never ends.
-async fn churn(case: &Case, writer: usize) -> Result<Infallible> {
+/// Creates, and never ends.
+async fn write(case: &Case, writer: usize) -> Result<Infallible> {
     let maps = case.core("configmaps");
     let mut round = 0_u64;
     loop {
         let name = format!("w{writer}-{round}");
         case.create(&maps, &config_map(&name, "k", "v")).await?;
-        case.delete(&format!("{maps}/{name}")).await?;
         round += 1;
     }
 }
@@ -43,10 +42,10 @@ async fn comes_down_under_load(on: Kind) -> Result<()> {
         "spec": {"hard": {"configmaps": "1000000"}}});
     case.create(&quotas, &object).await?;
     case.until(&quota, "counted", |quota| used(quota).is_some()).await?;
-    let writers = futures::future::try_join_all((0..WRITERS).map(|writer| churn(&case, writer)));
+    let lost = json!({"status": {"used": {"configmaps": LOST.to_string()}}});
+    case.patch(&format!("{quota}/status"), Patch::Merge, &lost).await?;
+    let writers = futures::future::try_join_all((0..WRITERS).map(|writer| write(&case, writer)));
     let down = async {
-        let lost = json!({"status": {"used": {"configmaps": LOST.to_string()}}});
-        case.patch(&format!("{quota}/status"), Patch::Merge, &lost).await?;
         let low = |quota: &Value| used(quota).is_some_and(|used| used < LOST / 2);
         case.until(&quota, "counted anew", low).await
     };
