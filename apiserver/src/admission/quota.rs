@@ -3,7 +3,7 @@
 //! same last place. What is charged and then not created is given back when the controller counts again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -29,33 +29,48 @@ const COURTESY: Duration = Duration::from_millis(50);
 /// How long a charge waits at most, however many are about to write.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The step. Where something is created all the time, a quota changes all the time, and whoever writes its status by its
-/// version would never have success: charges give way to them.
-#[derive(Debug, Default)]
+/// Quotas that are remembered although nobody is charging them.
+const MOST_LANES: usize = 1024;
+
+/// The step. Charges of one quota stand in line, so that they do not make each other fail; other servers are told apart by
+/// the compare-and-swap. Where something is created all the time a quota changes all the time, and whoever writes its
+/// status by its version would never have success: the line gives way to them.
+#[derive(Default)]
 pub struct Quota {
-    /// Until when, by the quota's key.
-    ways: Mutex<HashMap<Bytes, Instant>>,
+    /// By the quota's key.
+    lanes: Mutex<HashMap<Bytes, Arc<Lane>>>,
+}
+
+/// The line before one quota.
+#[derive(Default)]
+struct Lane {
+    /// Until when it gives way.
+    until: Mutex<Option<Instant>>,
+    /// The quota as it was after the last charge. Whoever charges holds it.
+    last: tokio::sync::Mutex<Option<Known>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Quota {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Bytes, Instant>> {
-        self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lane(&self, key: &Bytes) -> Arc<Lane> {
+        let mut lanes = lock(&self.lanes);
+        if lanes.len() >= MOST_LANES {
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+        }
+        lanes.entry(key.clone()).or_default().clone()
     }
+}
 
-    /// Somebody is about to write the status of a quota.
-    fn make_way(&self, key: Bytes) {
-        let now = Instant::now();
-        let mut ways = self.lock();
-        ways.retain(|_, until| *until > now);
-        ways.insert(key, now + COURTESY);
-    }
-
-    /// Returns when a quota may be charged.
-    async fn give_way(&self, key: &Bytes) {
+impl Lane {
+    /// Returns when the quota may be charged.
+    async fn give_way(&self) {
         let patience = Instant::now() + PATIENCE;
         loop {
             let now = Instant::now();
-            let until = self.lock().get(key).copied().filter(|until| *until > now);
+            let until = lock(&self.until).filter(|until| *until > now);
             match until {
                 Some(until) if now < patience => tokio::time::sleep_until(until.into()).await,
                 _ => return,
@@ -82,7 +97,8 @@ impl Step for Quota {
     ) -> ApiResult<Touched> {
         let quota = request.resource.group.is_empty() && request.resource.plural == "resourcequotas";
         if quota && request.operation == Operation::Update && request.subresource == "status" {
-            self.make_way(objects.key(request.resource, request.namespace, request.name));
+            let lane = self.lane(&objects.key(request.resource, request.namespace, request.name));
+            *lock(&lane.until) = Some(Instant::now() + COURTESY);
         }
         Ok(Touched::No)
     }
@@ -110,8 +126,8 @@ impl Step for Quota {
             willing.extend(known.asked(objects, &usage, request).await?);
         }
         for known in willing {
-            self.give_way(&known.key).await;
-            charge(objects, &quotas, known, &usage, request).await?;
+            let lane = self.lane(&known.key);
+            lane.charge(objects, &quotas, known, &usage, request).await?;
         }
         Ok(())
     }
@@ -191,32 +207,48 @@ impl Usage {
     }
 }
 
-async fn charge(
-    objects: &Objects,
-    quotas: &Resource,
-    mut known: Known,
-    usage: &Usage,
-    request: &Request<'_>,
-) -> ApiResult<()> {
-    for _ in 0..TRIES {
-        let Some(new) = charged(&known.object, usage, request)? else {
-            return Ok(());
-        };
-        let empty = serde_json::Map::new();
-        let stored = object::encode(&quotas.storage.header, new.as_object().unwrap_or(&empty));
-        let txn = Txn::update(known.key.clone(), known.revision, stored);
-        match objects.store.txn(txn).await? {
-            TxnOutcome::Committed { .. } => return Ok(()),
-            TxnOutcome::Conflict { current, .. } => {
-                // A quota that is gone limits nothing.
-                let Some(current) = current.into_iter().next().flatten() else {
+impl Lane {
+    /// Charges a quota, of which something is known.
+    async fn charge(
+        &self,
+        objects: &Objects,
+        quotas: &Resource,
+        known: Known,
+        usage: &Usage,
+        request: &Request<'_>,
+    ) -> ApiResult<()> {
+        let mut last = self.last.lock().await;
+        self.give_way().await;
+        let newest = last.take().filter(|last| last.revision > known.revision);
+        let known = newest.unwrap_or(known).asked(objects, usage, request).await?;
+        // A quota that is gone limits nothing.
+        let Some(mut known) = known else { return Ok(()) };
+        for _ in 0..TRIES {
+            let Some(new) = charged(&known.object, usage, request)? else {
+                return Ok(());
+            };
+            let empty = serde_json::Map::new();
+            let stored = object::encode(&quotas.storage.header, new.as_object().unwrap_or(&empty));
+            let txn = Txn::update(known.key.clone(), known.revision, stored);
+            match objects.store.txn(txn).await? {
+                TxnOutcome::Committed { revision } => {
+                    *last = Some(Known {
+                        key: known.key,
+                        object: new,
+                        revision,
+                    });
                     return Ok(());
-                };
-                known = Known::stored(&current)?;
+                }
+                TxnOutcome::Conflict { current, .. } => {
+                    let Some(current) = current.into_iter().next().flatten() else {
+                        return Ok(());
+                    };
+                    known = Known::stored(&current)?;
+                }
             }
         }
+        Err(ApiError::modified(quotas.target(object::meta(&known.object, "name"))))
     }
-    Err(ApiError::modified(quotas.target(object::meta(&known.object, "name"))))
 }
 
 /// A quota with the charge; none when it is not about such objects.
