@@ -6,6 +6,7 @@
 
 pub mod impersonation;
 pub mod jwt;
+pub mod keys;
 mod service_account;
 mod tokens;
 

@@ -1,4 +1,4 @@
-//! The command line of `bulk-apiserver`: serve, or mint a kubeconfig.
+//! The command line of `bulk-apiserver`: serve, mint a kubeconfig, or change the key of tokens.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -131,7 +131,7 @@ enum Verb {
         /// The user name.
         #[arg(long, required_unless_present = "node", conflicts_with = "node")]
         user: Option<String>,
-        /// A group of the user, at most two.
+        /// A group of the user; may be given more than once.
         #[arg(long)]
         group: Vec<String>,
         /// A node's name: for its agent.
@@ -144,6 +144,9 @@ enum Verb {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Make a new key to sign ServiceAccount tokens with. Servers take it up by themselves; tokens of the one before are
+    /// good until its file, which is printed, is deleted.
+    RotateTokenKey,
 }
 
 /// What can go wrong here.
@@ -176,7 +179,7 @@ pub async fn run() -> ExitCode {
         .init();
     let arguments = Arguments::parse();
     let done = match &arguments.verb {
-        Some(verb) => mint(&arguments, verb),
+        Some(verb) => act(&arguments, verb),
         None => serve(&arguments).await,
     };
     match done {
@@ -194,14 +197,18 @@ pub async fn run() -> ExitCode {
     }
 }
 
-fn mint(arguments: &Arguments, verb: &Verb) -> Result<(), CommandError> {
+fn act(arguments: &Arguments, verb: &Verb) -> Result<(), CommandError> {
     let Verb::Kubeconfig {
         user,
         group,
         node,
         server,
         out,
-    } = verb;
+    } = verb
+    else {
+        println!("{}", pki::rotate_service_account_key(&arguments.pki_dir())?.display());
+        return Ok(());
+    };
     let (user, groups) = match (user, node) {
         (_, Some(node)) => (format!("{NODE_PREFIX}{node}"), vec![NODES.to_owned()]),
         (user, None) => (user.clone().unwrap_or_default(), group.clone()),

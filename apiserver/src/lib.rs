@@ -14,6 +14,7 @@
 //! [`Config`] → [`build`] → [`Server::serve`].
 
 pub mod admission;
+mod aside;
 pub mod audit;
 pub mod authentication;
 pub mod authorization;

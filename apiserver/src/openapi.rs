@@ -18,6 +18,7 @@ mod parameters;
 mod rows;
 mod v2;
 mod v3;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use sha2::{Digest, Sha256};
 
 pub use builtin::{builtin_name, builtin_schema, definitions, definitions_of};
 pub use merge::{merge_rules, takes_strategic};
+pub(crate) use whole::whole;
 
 use crate::registry::{Resource, Table};
 use crate::reviews;

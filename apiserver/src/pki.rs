@@ -1,6 +1,9 @@
 //! Certificates: an own authority in a directory, the server's certificate, and client certificates for people, nodes
 //! and controllers. Who holds a certificate of this authority is who its common name says, in the groups that its
-//! organizations say. Nothing here checks a client; rustls does, from [`Authority::server_config`].
+//! organizations say. Nothing here checks a client; rustls does, from [`Authority::server_config`]. The keys of tokens are
+//! kept beside the authority's.
+
+mod subject;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -16,10 +19,13 @@ use rcgen::{
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use time::{Duration, OffsetDateTime};
 
-use crate::authentication::jwt::{JwtError, SigningKey};
+use crate::authentication::jwt::{JwtError, SigningKey, VerifyingKey};
+use crate::authentication::keys::KeySet;
+
+pub use subject::SubjectError;
 
 /// Lifetime of the authority, in days.
 const AUTHORITY_DAYS: i64 = 3650;
@@ -28,8 +34,10 @@ const LEAF_DAYS: i64 = 365;
 /// Clocks of two machines differ; a certificate is valid from a while ago.
 const SKEW: Duration = Duration::hours(1);
 
-/// The number of the type `organizationName` (RFC 4519).
-const ORGANIZATION: [u64; 4] = [2, 5, 4, 10];
+/// The key that signs tokens.
+const TOKEN_KEY: &str = "sa.key";
+/// The directory of keys whose tokens are taken, too.
+const TOKEN_KEYS: &str = "sa-keys";
 
 /// What went wrong with certificates.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +60,15 @@ pub enum PkiError {
         #[source]
         source: rcgen::Error,
     },
-    /// A certificate names two groups at most.
-    #[error("a client certificate can name two groups, not {0}")]
-    TooManyGroups(usize),
+    /// A certificate cannot be given its subject.
+    #[error("cannot make the certificate of {what}")]
+    Subject {
+        /// Whose.
+        what: String,
+        /// Why.
+        #[source]
+        source: SubjectError,
+    },
     /// A PEM file is not what it should be.
     #[error("cannot parse the PEM text of {what}")]
     Pem {
@@ -65,7 +79,7 @@ pub enum PkiError {
         source: rustls_pki_types::pem::Error,
     },
     /// The key for tokens is of no use.
-    #[error("cannot sign tokens with {what}")]
+    #[error("cannot use {what} as a key for tokens")]
     SigningKey {
         /// Which.
         what: String,
@@ -129,34 +143,21 @@ impl Authority {
         &self.certificate_pem
     }
 
-    /// A client certificate: `user` is who it is, `groups` what it belongs to, two at most.
+    /// A client certificate: `user` is who it is, `groups` what it belongs to.
     pub fn client(&self, user: &str, groups: &[String]) -> Result<Credential, PkiError> {
-        let mut name = DistinguishedName::new();
-        name.push(DnType::CommonName, user);
-        // rcgen keeps one value for each type of a name, so the second organization goes in under the same type
-        // spelled by its number. There is no third spelling.
-        if groups.len() > 2 {
-            return Err(PkiError::TooManyGroups(groups.len()));
-        }
-        for (kind, group) in [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION.to_vec())]
-            .into_iter()
-            .zip(groups)
-        {
-            name.push(kind, group.as_str());
-        }
-        let params = leaf(name, ExtendedKeyUsagePurpose::ClientAuth);
-        self.sign(&params, user)
-    }
-
-    fn sign(&self, params: &CertificateParams, what: &str) -> Result<Credential, PkiError> {
         let failed = |source| PkiError::Certificate {
-            what: format!("of {what}"),
+            what: format!("of {user}"),
             source,
         };
+        let params = leaf(DistinguishedName::new(), ExtendedKeyUsagePurpose::ClientAuth);
         let key = KeyPair::generate().map_err(failed)?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let nameless = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let certificate = subject::renamed(nameless.der(), user, groups, &self.issuer);
         Ok(Credential {
-            certificate: certificate.pem(),
+            certificate: certificate.map_err(|source| PkiError::Subject {
+                what: user.to_owned(),
+                source,
+            })?,
             key: key.serialize_pem(),
         })
     }
@@ -259,28 +260,94 @@ fn locked(dir: &Path) -> Result<File, PkiError> {
     Ok(lock)
 }
 
-/// The key that ServiceAccount tokens are signed with: `sa.key` in the authority's directory, made there (0600) when it
-/// is missing. Servers that share the directory take each other's tokens.
+/// The keys of ServiceAccount tokens: `sa.key` in the authority's directory signs, and is made there (0600) when it is
+/// missing; tokens of the keys in `sa-keys/*.pem`, public or private, are taken, too. Servers that share the directory take
+/// each other's tokens.
 ///
 /// # Errors
 /// A file that cannot be read, written, or is no key.
-pub fn service_account_key(dir: &Path) -> Result<SigningKey, PkiError> {
+pub fn service_account_keys(dir: &Path) -> Result<KeySet, PkiError> {
     let _lock = locked(dir)?;
-    let path = dir.join("sa.key");
-    let what = path.display().to_string();
+    let path = dir.join(TOKEN_KEY);
     if !path.exists() {
-        let made = KeyPair::generate().map_err(|source| PkiError::Certificate {
-            what: what.clone(),
-            source,
-        })?;
-        write_private(&path, &made.serialize_pem()).map_err(file(&path))?;
+        write_private(&path, &new_key(&path)?.serialize_pem()).map_err(file(&path))?;
     }
-    let text = fs::read_to_string(&path).map_err(file(&path))?;
-    let der = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).map_err(|source| PkiError::Pem {
+    let mut others = Vec::new();
+    for path in pem_files(&dir.join(TOKEN_KEYS))? {
+        others.push(verifying_key(&path)?);
+    }
+    Ok(KeySet::new(signing_key(&path)?, others))
+}
+
+/// Makes a new key to sign tokens with. The public half of the one before goes to the others, so that tokens that were
+/// signed with it are good until they expire. Returns the file it is in now.
+///
+/// # Errors
+/// As [`service_account_keys`].
+pub fn rotate_service_account_key(dir: &Path) -> Result<PathBuf, PkiError> {
+    // It makes the first one, if there is none yet.
+    service_account_keys(dir)?;
+    let _lock = locked(dir)?;
+    let path = dir.join(TOKEN_KEY);
+    let id = signing_key(&path)?.public().id().to_owned();
+    let before = read(&path)?;
+    let before = KeyPair::from_pem(&before).map_err(|source| PkiError::Certificate {
+        what: path.display().to_string(),
+        source,
+    })?;
+    let others = dir.join(TOKEN_KEYS);
+    fs::create_dir_all(&others).map_err(file(&others))?;
+    let kept = others.join(format!("{id}.pem"));
+    write_private(&kept, &before.public_key_pem()).map_err(file(&kept))?;
+    write_private(&path, &new_key(&path)?.serialize_pem()).map_err(file(&path))?;
+    Ok(kept)
+}
+
+fn new_key(path: &Path) -> Result<KeyPair, PkiError> {
+    KeyPair::generate().map_err(|source| PkiError::Certificate {
+        what: path.display().to_string(),
+        source,
+    })
+}
+
+fn read(path: &Path) -> Result<String, PkiError> {
+    fs::read_to_string(path).map_err(file(path))
+}
+
+/// The PEM files of a directory that may not be there.
+fn pem_files(dir: &Path) -> Result<Vec<PathBuf>, PkiError> {
+    let listed = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.map_err(file(dir))?,
+    };
+    let mut files = Vec::new();
+    for entry in listed {
+        let path = entry.map_err(file(dir))?.path();
+        if path.extension().is_some_and(|ext| ext == "pem") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey, PkiError> {
+    let what = path.display().to_string();
+    let der = PrivatePkcs8KeyDer::from_pem_slice(read(path)?.as_bytes()).map_err(|source| PkiError::Pem {
         what: what.clone(),
         source,
     })?;
     SigningKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|source| PkiError::SigningKey { what, source })
+}
+
+fn verifying_key(path: &Path) -> Result<VerifyingKey, PkiError> {
+    match SubjectPublicKeyInfoDer::from_pem_slice(read(path)?.as_bytes()) {
+        Ok(der) => VerifyingKey::from_spki(&der).map_err(|source| PkiError::SigningKey {
+            what: path.display().to_string(),
+            source,
+        }),
+        Err(_) => signing_key(path).map(|key| key.public().clone()),
+    }
 }
 
 fn private_file(path: &Path) -> io::Result<File> {
@@ -306,4 +373,47 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authentication::Identity;
+
+    #[test]
+    fn a_client_may_be_in_many_groups() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::open(dir.path()).unwrap();
+        let groups: Vec<String> = (0..20).map(|number| format!("group-{number} ü")).collect();
+        let credential = authority.client("ann", &groups).unwrap();
+        let der = CertificateDer::from_pem_slice(credential.certificate.as_bytes()).unwrap();
+        let identity = Identity::from_certificate(&der);
+        assert_eq!(identity.user, "ann");
+        assert_eq!(identity.groups[..20], groups);
+        let ca = CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(ca).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .unwrap();
+        verifier
+            .verify_client_cert(&der, &[], rustls_pki_types::UnixTime::now())
+            .unwrap();
+    }
+
+    #[test]
+    fn a_new_key_signs_and_the_one_before_is_still_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = service_account_keys(dir.path()).unwrap().jwks();
+        let kept = rotate_service_account_key(dir.path()).unwrap();
+        let after = service_account_keys(dir.path()).unwrap().jwks();
+        assert_eq!(after["keys"][1], before["keys"][0]);
+        assert_ne!(after["keys"][0], before["keys"][0]);
+        fs::remove_file(&kept).unwrap();
+        let last = service_account_keys(dir.path()).unwrap().jwks();
+        assert_eq!(last["keys"].as_array().unwrap().len(), 1);
+        fs::write(&kept, "no key").unwrap();
+        assert!(service_account_keys(dir.path()).is_err());
+    }
 }

@@ -26,8 +26,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::{Chain, policy_status};
+use crate::admission::{self, Chain, policy_status};
 use crate::audit::{AuditError, AuditLog};
+use crate::authentication::keys::KeyRing;
 use crate::authentication::{MASTERS, Tokens};
 use crate::authorization::{self, Authorizer};
 use crate::cacher::{Adopt, Cacher, Feed, FeedError};
@@ -97,6 +98,12 @@ pub enum ServerError {
     /// The default roles and bindings could not be made.
     #[error("cannot make the default roles and bindings")]
     Roles(#[source] crate::status::ApiError),
+    /// The keys of tokens cannot be read.
+    #[error("cannot read the keys of ServiceAccount tokens")]
+    TokenKeys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The PriorityClasses of the system could not be made.
+    #[error("cannot make the priority classes of the system")]
+    Priorities(#[source] crate::status::ApiError),
     /// A namespace that is always there could not be made.
     #[error("cannot create namespace {name}")]
     Namespace {
@@ -162,6 +169,9 @@ pub async fn build(config: Config) -> Result<Server, ServerError> {
     authorization::bootstrap::ensure(&objects)
         .await
         .map_err(ServerError::Roles)?;
+    admission::system_priorities(&objects)
+        .await
+        .map_err(ServerError::Priorities)?;
     let app = app(&config, objects, authorizer, metrics, url.clone())?;
     Ok(Server {
         listener,
@@ -192,12 +202,12 @@ fn app(
     let authority = Arc::new(JobAuthority::new(jobs.clone()));
     let service = ingest::bounded(ingest_service(log_store.clone(), authority, shutdown.clone()));
     let logs = JobLogs::new(log_store.clone(), jobs);
-    let key = pki::service_account_key(&config.pki_dir)?;
+    let keys = token_keys(&config.pki_dir)?;
     let health = Arc::new(Health::new());
     let open = |audit| AuditLog::open(audit, metrics.clone(), health.clone());
     let audit = config.audit.as_ref().map(open).transpose()?;
     Ok(Arc::new(App {
-        tokens: Tokens::new(key, objects.clone()),
+        tokens: Tokens::new(keys, objects.clone()),
         authorizer,
         url,
         objects,
@@ -211,6 +221,12 @@ fn app(
         health,
         audit: audit.map(Arc::new),
     }))
+}
+
+/// The keys of tokens, read again from the authority's directory when they may have changed.
+fn token_keys(dir: &Path) -> Result<KeyRing, ServerError> {
+    let dir = dir.to_owned();
+    KeyRing::open(Arc::new(move || Ok(pki::service_account_keys(&dir)?))).map_err(ServerError::TokenKeys)
 }
 
 /// What the server's certificate names.

@@ -1,6 +1,7 @@
-//! Times a few rules on a small object: `cargo run --release -p breakbulk-cel --example cel_bench`.
+//! Times a few rules on a small object, and what a whole budget takes of a processor: `cargo run --release -p breakbulk-cel --example cel_bench`.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use breakbulk_cel::{Bindings, Budget, Declared, Environment, Place};
@@ -42,6 +43,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let each = start.elapsed() / ROUNDS;
         println!("{each:>10.2?} a run, {compiled:>10.2?} to compile: {text}");
+    }
+    budgets(&environment, &declared)
+}
+
+/// Expressions that never come to an end within their budget: each is asked until the budget of an object is used up.
+fn budgets(environment: &Environment, declared: &Arc<Declared>) -> Result<(), Box<dyn std::error::Error>> {
+    let ports: Vec<_> = (0..1000).map(|n| json!({"port": n, "name": format!("p{n}")})).collect();
+    let object = json!({"spec": {"name": "x".repeat(1 << 20), "ports": ports}});
+    for text in [
+        "self.spec.ports.all(p, self.spec.ports.all(q, p.port + q.port >= 0))",
+        "self.spec.ports.all(p, self.spec.ports.exists(q, q.name == p.name))",
+        "self.spec.ports.all(p, self.spec.name.contains('y') == false)",
+        "self.spec.ports.all(p, self.spec.name.matches('^(x|y)*z$') == false)",
+        "self.spec.ports.all(p, self.spec.name.replace('x', 'y').size() > 0)",
+        "self.spec.ports.all(p, self.spec.ports == self.spec.ports)",
+        "self.spec.ports.map(p, self.spec.ports.map(q, q.name + p.name)).size() > 0",
+    ] {
+        let program = environment.compile(text, &[])?;
+        let mut budget = Budget::for_object();
+        let start = Instant::now();
+        while budget.left() > 0 {
+            let bindings = Bindings::new().json("self", &object, declared);
+            let _ = black_box(program.evaluate(&bindings, &mut budget));
+        }
+        println!("{:>10.2?} for a whole budget: {text}", start.elapsed());
     }
     Ok(())
 }

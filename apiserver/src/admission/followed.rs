@@ -24,6 +24,14 @@ impl<T> Default for Followed<T> {
 }
 
 impl<T> Followed<T> {
+    /// The value as of now, if it is made already.
+    pub(super) fn known(&self, storages: &[&Storage]) -> Option<Arc<T>> {
+        let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
+        let (of, value) = made.as_ref()?;
+        let now = storages.iter().map(|storage| storage.cache.applied());
+        now.eq(of.iter().copied()).then(|| value.clone())
+    }
+
     /// The value as of now. `make` gets the one before, so that what has not changed need not be made again.
     pub(super) fn get(&self, storages: &[&Storage], make: impl FnOnce(Option<&T>) -> T) -> Arc<T> {
         // First how far the caches are, then what is in them: a change in between is seen the next time.

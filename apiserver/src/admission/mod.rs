@@ -41,7 +41,8 @@ pub use escalation::NoEscalation;
 pub use lifecycle::NamespaceLifecycle;
 pub use policy::ValidatingPolicies;
 pub(crate) use policy::status as policy_status;
-pub use priority::OneDefaultPriority;
+pub use priority::PriorityClasses;
+pub(crate) use priority::ensure as system_priorities;
 pub use quota::Quota;
 pub use webhook::{MutatingWebhooks, ValidatingWebhooks};
 
@@ -172,12 +173,12 @@ impl Chain {
             steps: vec![
                 Box::new(NamespaceLifecycle::default()),
                 Box::new(Guard),
-                Box::new(OneDefaultPriority),
+                Box::new(PriorityClasses),
                 Box::new(NoEscalation::new(authorizer.clone())),
                 Box::new(MutatingWebhooks::new(client.clone(), authorizer.clone())),
                 Box::new(ValidatingPolicies::new(authorizer.clone())),
                 Box::new(ValidatingWebhooks::new(client, authorizer)),
-                Box::new(Quota),
+                Box::new(Quota::default()),
             ],
         }
     }

@@ -2,18 +2,20 @@
 //! exceed one (upstream's ResourceQuota). The charge is a compare-and-swap of `status.used`, so that no two writers take the
 //! same last place. What is charged and then not created is given back when the controller counts again.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use breakbulk_schemas::Job;
 use breakbulk_schemas::amount::Amount;
 use breakbulk_schemas::quota::{self, Amounts};
-use breakbulk_store::{Revision, Txn, TxnOutcome};
+use breakbulk_store::{KeyValue, Revision, Txn, TxnOutcome};
+use bytes::Bytes;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use serde_json::{Value, json};
 
-use super::{Operation, Remarks, Request, Step};
+use super::{Operation, Remarks, Request, Step, Touched};
 use crate::cacher::Entry;
 use crate::registry::objects::{Objects, Persist};
 use crate::registry::{Resource, object};
@@ -22,8 +24,60 @@ use crate::status::{ApiError, ApiResult};
 /// How often a charge starts over when others are faster. Each time somebody else has had success.
 const TRIES: usize = 64;
 
-/// The step.
-pub struct Quota;
+/// How long charges wait for somebody who is about to write a quota's status.
+const COURTESY: Duration = Duration::from_millis(50);
+/// How long a charge waits at most, however many are about to write.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Quotas that are remembered although nobody is charging them.
+const MOST_LANES: usize = 1024;
+
+/// The step. Charges of one quota stand in line, so that they do not make each other fail; other servers are told apart by
+/// the compare-and-swap. Where something is created all the time a quota changes all the time, and whoever writes its
+/// status by its version would never have success: the line gives way to them.
+#[derive(Default)]
+pub struct Quota {
+    /// By the quota's key.
+    lanes: Mutex<HashMap<Bytes, Arc<Lane>>>,
+}
+
+/// The line before one quota.
+#[derive(Default)]
+struct Lane {
+    /// Until when it gives way.
+    until: Mutex<Option<Instant>>,
+    /// The quota as it was after the last charge. Whoever charges holds it.
+    last: tokio::sync::Mutex<Option<Known>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Quota {
+    fn lane(&self, key: &Bytes) -> Arc<Lane> {
+        let mut lanes = lock(&self.lanes);
+        if lanes.len() >= MOST_LANES {
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
+        }
+        lanes.entry(key.clone()).or_default().clone()
+    }
+}
+
+impl Lane {
+    /// Returns when the quota may be charged.
+    async fn give_way(&self) {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let now = Instant::now();
+            let until = lock(&self.until).filter(|until| *until > now);
+            match until {
+                Some(until) if now < patience => tokio::time::sleep_until(until.into()).await,
+                _ => return,
+            }
+        }
+    }
+}
 
 /// What an object takes.
 struct Usage {
@@ -34,6 +88,21 @@ struct Usage {
 
 #[async_trait]
 impl Step for Quota {
+    async fn mutate(
+        &self,
+        objects: &Objects,
+        request: &Request<'_>,
+        _: &mut Value,
+        _: &mut Remarks,
+    ) -> ApiResult<Touched> {
+        let quota = request.resource.group.is_empty() && request.resource.plural == "resourcequotas";
+        if quota && request.operation == Operation::Update && request.subresource == "status" {
+            let lane = self.lane(&objects.key(request.resource, request.namespace, request.name));
+            *lock(&lane.until) = Some(Instant::now() + COURTESY);
+        }
+        Ok(Touched::No)
+    }
+
     async fn validate(&self, objects: &Objects, request: &Request<'_>, _: &mut Remarks) -> ApiResult<()> {
         let (Some(namespace), Some(new)) = (request.namespace, request.new) else {
             return Ok(());
@@ -51,13 +120,55 @@ impl Step for Quota {
         }
         let usage = Usage::of(request.resource, new);
         // All are asked before one is charged: what is refused costs nothing.
+        let mut willing = Vec::new();
         for entry in &entries {
-            charged(&entry.parsed(), &usage, request)?;
+            let known = Known::remembered(objects.key(&quotas, request.namespace, entry.name()), entry);
+            willing.extend(known.asked(objects, &usage, request).await?);
         }
-        for entry in &entries {
-            charge(objects, &quotas, entry, &usage, request).await?;
+        for known in willing {
+            let lane = self.lane(&known.key);
+            lane.charge(objects, &quotas, known, &usage, request).await?;
         }
         Ok(())
+    }
+}
+
+/// A quota as it was at a revision.
+struct Known {
+    key: Bytes,
+    object: Value,
+    revision: Revision,
+}
+
+impl Known {
+    fn remembered(key: Bytes, entry: &Entry) -> Self {
+        Self {
+            key,
+            object: entry.parsed(),
+            revision: Revision(entry.revision),
+        }
+    }
+
+    fn stored(found: &KeyValue) -> ApiResult<Self> {
+        Ok(Self {
+            key: found.key.clone(),
+            object: serde_json::from_slice(&found.value)
+                .map_err(|_| ApiError::internal("a stored object cannot be read"))?,
+            revision: found.mod_revision,
+        })
+    }
+
+    /// Whether it has room: the quota to be charged, or none when it is gone by now. The memory may be behind: it says
+    /// yes, and the charge will fail if that is not so; but before it says no the store is asked.
+    async fn asked(self, objects: &Objects, usage: &Usage, request: &Request<'_>) -> ApiResult<Option<Self>> {
+        if charged(&self.object, usage, request).is_ok() {
+            return Ok(Some(self));
+        }
+        let (found, _) = objects.store.get(&self.key).await?;
+        let Some(found) = found else { return Ok(None) };
+        let now = Self::stored(&found)?;
+        charged(&now.object, usage, request)?;
+        Ok(Some(now))
     }
 }
 
@@ -96,39 +207,48 @@ impl Usage {
     }
 }
 
-async fn charge(
-    objects: &Objects,
-    quotas: &Resource,
-    entry: &Arc<Entry>,
-    usage: &Usage,
-    request: &Request<'_>,
-) -> ApiResult<()> {
-    let key = objects.key(quotas, request.namespace, entry.name());
-    let (mut found, mut revision) = (entry.parsed(), entry.revision);
-    for _ in 0..TRIES {
-        let Some(new) = charged(&found, usage, request)? else {
-            return Ok(());
-        };
-        let empty = serde_json::Map::new();
-        let stored = object::encode(&quotas.storage.header, new.as_object().unwrap_or(&empty));
-        match objects
-            .store
-            .txn(Txn::update(key.clone(), Revision(revision), stored))
-            .await?
-        {
-            TxnOutcome::Committed { .. } => return Ok(()),
-            TxnOutcome::Conflict { current, .. } => {
-                // A quota that is gone limits nothing.
-                let Some(current) = current.into_iter().next().flatten() else {
+impl Lane {
+    /// Charges a quota, of which something is known.
+    async fn charge(
+        &self,
+        objects: &Objects,
+        quotas: &Resource,
+        known: Known,
+        usage: &Usage,
+        request: &Request<'_>,
+    ) -> ApiResult<()> {
+        let mut last = self.last.lock().await;
+        self.give_way().await;
+        let newest = last.take().filter(|last| last.revision > known.revision);
+        let known = newest.unwrap_or(known).asked(objects, usage, request).await?;
+        // A quota that is gone limits nothing.
+        let Some(mut known) = known else { return Ok(()) };
+        for _ in 0..TRIES {
+            let Some(new) = charged(&known.object, usage, request)? else {
+                return Ok(());
+            };
+            let empty = serde_json::Map::new();
+            let stored = object::encode(&quotas.storage.header, new.as_object().unwrap_or(&empty));
+            let txn = Txn::update(known.key.clone(), known.revision, stored);
+            match objects.store.txn(txn).await? {
+                TxnOutcome::Committed { revision } => {
+                    *last = Some(Known {
+                        key: known.key,
+                        object: new,
+                        revision,
+                    });
                     return Ok(());
-                };
-                found = serde_json::from_slice(&current.value)
-                    .map_err(|_| ApiError::internal("a stored object cannot be read"))?;
-                revision = current.mod_revision.0;
+                }
+                TxnOutcome::Conflict { current, .. } => {
+                    let Some(current) = current.into_iter().next().flatten() else {
+                        return Ok(());
+                    };
+                    known = Known::stored(&current)?;
+                }
             }
         }
+        Err(ApiError::modified(quotas.target(object::meta(&known.object, "name"))))
     }
-    Err(ApiError::modified(quotas.target(entry.name())))
 }
 
 /// A quota with the charge; none when it is not about such objects.

@@ -21,12 +21,18 @@ const SPKI_HEADER: [u8; 26] = [
     0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
+/// The bytes of an uncompressed point.
+const POINT: usize = 65;
+
 /// What can go wrong with a key.
 #[derive(Debug, thiserror::Error)]
 pub enum JwtError {
     /// The key is none of P-256 in PKCS#8.
     #[error("the key is not a P-256 key in PKCS#8: {0}")]
     Key(String),
+    /// The public key is none of P-256.
+    #[error("the public key is not a P-256 key")]
+    PublicKey,
     /// Claims that do not encode: our fault.
     #[error("cannot encode a token's claims")]
     Claims(#[source] serde_json::Error),
@@ -44,17 +50,112 @@ struct Header {
     crit: Option<Value>,
 }
 
-/// The key that ServiceAccount tokens are signed with, and known again by.
+/// A token whose form is right; whether it is worth something is a key's to say.
+pub struct SignedToken<'a> {
+    key: Option<String>,
+    signed: &'a str,
+    payload: &'a str,
+    signature: Vec<u8>,
+}
+
+impl<'a> SignedToken<'a> {
+    /// Reads a token; none for one that is too long, or no token, or of another algorithm.
+    pub fn parse(token: &'a str) -> Option<Self> {
+        if token.len() > MAX_TOKEN {
+            return None;
+        }
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (header, payload) = signed.split_once('.')?;
+        let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+        if header.alg != "ES256" || header.crit.is_some() {
+            return None;
+        }
+        Some(Self {
+            key: header.kid,
+            signed,
+            payload,
+            signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
+        })
+    }
+
+    /// The id of the key that it says it was signed with.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
+/// The public half of a key, by which tokens are known again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyingKey {
+    /// An uncompressed point: 4, x, y.
+    point: Vec<u8>,
+    id: String,
+}
+
+impl VerifyingKey {
+    /// Reads a public key, SubjectPublicKeyInfo in DER.
+    ///
+    /// # Errors
+    /// [`JwtError::PublicKey`].
+    pub fn from_spki(der: &[u8]) -> Result<Self, JwtError> {
+        match der.strip_prefix(&SPKI_HEADER) {
+            Some(point) if point.len() == POINT && point.first() == Some(&4) => Ok(Self::from_point(point)),
+            _ => Err(JwtError::PublicKey),
+        }
+    }
+
+    fn from_point(point: &[u8]) -> Self {
+        let mut spki = SPKI_HEADER.to_vec();
+        spki.extend_from_slice(point);
+        Self {
+            point: point.to_vec(),
+            id: URL_SAFE_NO_PAD.encode(Sha256::digest(&spki)),
+        }
+    }
+
+    /// Its id, from the key itself, as upstream makes it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The payload of a token that this key has signed; none for anything else.
+    pub fn verify(&self, token: &SignedToken<'_>) -> Option<Vec<u8>> {
+        if token.key.as_ref().is_some_and(|key| *key != self.id) {
+            return None;
+        }
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.point)
+            .verify(token.signed.as_bytes(), &token.signature)
+            .ok()?;
+        // A dot within the payload is no base64, so there are three parts and no more.
+        URL_SAFE_NO_PAD.decode(token.payload).ok()
+    }
+
+    /// As a JSON Web Key (RFC 7517).
+    pub fn jwk(&self) -> Value {
+        let (x, y) = self.point.get(1..).unwrap_or_default().split_at(self.point.len() / 2);
+        json!({
+            "use": "sig",
+            "kty": "EC",
+            "kid": self.id,
+            "crv": "P-256",
+            "alg": "ES256",
+            "x": URL_SAFE_NO_PAD.encode(x),
+            "y": URL_SAFE_NO_PAD.encode(y),
+        })
+    }
+}
+
+/// The key that ServiceAccount tokens are signed with.
 pub struct SigningKey {
     pair: EcdsaKeyPair,
-    id: String,
+    public: VerifyingKey,
     random: SystemRandom,
 }
 
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SigningKey")
-            .field("id", &self.id)
+            .field("id", &self.public.id)
             .finish_non_exhaustive()
     }
 }
@@ -68,10 +169,13 @@ impl SigningKey {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &random)
             .map_err(|rejected| JwtError::Key(rejected.to_string()))?;
-        let mut spki = SPKI_HEADER.to_vec();
-        spki.extend_from_slice(pair.public_key().as_ref());
-        let id = URL_SAFE_NO_PAD.encode(Sha256::digest(&spki));
-        Ok(Self { pair, id, random })
+        let public = VerifyingKey::from_point(pair.public_key().as_ref());
+        Ok(Self { pair, public, random })
+    }
+
+    /// Its public half.
+    pub fn public(&self) -> &VerifyingKey {
+        &self.public
     }
 
     /// Signs claims.
@@ -79,7 +183,7 @@ impl SigningKey {
     /// # Errors
     /// Claims that do not encode, or a machine without randomness.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, JwtError> {
-        let header = json!({"alg": "ES256", "kid": self.id}).to_string();
+        let header = json!({"alg": "ES256", "kid": self.public.id}).to_string();
         let payload = serde_json::to_vec(claims).map_err(JwtError::Claims)?;
         let mut token = URL_SAFE_NO_PAD.encode(header);
         token.push('.');
@@ -91,42 +195,6 @@ impl SigningKey {
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature.as_ref(), &mut token);
         Ok(token)
-    }
-
-    /// The payload of a token that this key has signed; none for anything else.
-    pub fn verify(&self, token: &str) -> Option<Vec<u8>> {
-        if token.len() > MAX_TOKEN {
-            return None;
-        }
-        let (signed, signature) = token.rsplit_once('.')?;
-        let (header, payload) = signed.split_once('.')?;
-        let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
-        let ours = header.alg == "ES256" && header.crit.is_none() && header.kid.is_none_or(|kid| kid == self.id);
-        if !ours {
-            return None;
-        }
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.pair.public_key().as_ref())
-            .verify(signed.as_bytes(), &signature)
-            .ok()?;
-        // A dot within the payload is no base64, so there are three parts and no more.
-        URL_SAFE_NO_PAD.decode(payload).ok()
-    }
-
-    /// The public key as a JSON Web Key Set (RFC 7517).
-    pub fn jwks(&self) -> Value {
-        // An uncompressed point is 4, x, y.
-        let point = self.pair.public_key().as_ref();
-        let (x, y) = point.get(1..).unwrap_or_default().split_at(point.len() / 2);
-        json!({"keys": [{
-            "use": "sig",
-            "kty": "EC",
-            "kid": self.id,
-            "crv": "P-256",
-            "alg": "ES256",
-            "x": URL_SAFE_NO_PAD.encode(x),
-            "y": URL_SAFE_NO_PAD.encode(y),
-        }]})
     }
 }
 
@@ -141,12 +209,26 @@ pub(crate) mod tests {
         SigningKey::from_pkcs8(der.as_ref()).unwrap()
     }
 
+    fn verified(key: &SigningKey, token: &str) -> Option<Vec<u8>> {
+        key.public().verify(&SignedToken::parse(token)?)
+    }
+
+    #[test]
+    fn a_public_key_is_read_as_it_is_written() {
+        let key = key();
+        let mut spki = SPKI_HEADER.to_vec();
+        spki.extend_from_slice(key.pair.public_key().as_ref());
+        assert_eq!(&VerifyingKey::from_spki(&spki).unwrap(), key.public());
+        assert!(VerifyingKey::from_spki(&spki[1..]).is_err());
+        assert!(VerifyingKey::from_spki(&spki[..90]).is_err());
+    }
+
     #[test]
     fn a_token_is_known_again_by_its_key_alone() {
         let (ours, theirs) = (key(), key());
         let token = ours.sign(&json!({"sub": "a"})).unwrap();
-        assert_eq!(ours.verify(&token).unwrap(), br#"{"sub":"a"}"#);
-        assert!(theirs.verify(&token).is_none());
+        assert_eq!(verified(&ours, &token).unwrap(), br#"{"sub":"a"}"#);
+        assert!(verified(&theirs, &token).is_none());
     }
 
     #[test]
@@ -162,18 +244,18 @@ pub(crate) mod tests {
             json!({"typ": "JWT"}),
         ] {
             let header = URL_SAFE_NO_PAD.encode(header.to_string());
-            assert!(key.verify(&format!("{header}.{rest}")).is_none(), "{header}");
+            assert!(verified(&key, &format!("{header}.{rest}")).is_none(), "{header}");
         }
         let (signed, _) = token.rsplit_once('.').unwrap();
-        assert!(key.verify(&format!("{signed}.")).is_none());
-        assert!(key.verify(signed).is_none());
+        assert!(verified(&key, &format!("{signed}.")).is_none());
+        assert!(verified(&key, signed).is_none());
     }
 
     #[test]
-    fn the_key_set_holds_both_coordinates() {
-        let set = key().jwks();
+    fn a_web_key_holds_both_coordinates() {
+        let jwk = key().public().jwk();
         for coordinate in ["x", "y"] {
-            let text = set["keys"][0][coordinate].as_str().unwrap();
+            let text = jwk[coordinate].as_str().unwrap();
             assert_eq!(URL_SAFE_NO_PAD.decode(text).unwrap().len(), 32);
         }
     }
@@ -188,13 +270,13 @@ pub(crate) mod tests {
             let at = at % bytes.len();
             bytes[at] ^= flip;
             if let Ok(changed) = String::from_utf8(bytes) {
-                prop_assert!(changed == token || key.verify(&changed).is_none());
+                prop_assert!(changed == token || verified(&key, &changed).is_none());
             }
         }
 
         #[test]
         fn no_text_makes_the_check_panic(text in "\\PC{0,60}\\.?\\PC{0,60}\\.?\\PC{0,60}") {
-            prop_assert!(key().verify(&text).is_none());
+            prop_assert!(verified(&key(), &text).is_none());
         }
     }
 }

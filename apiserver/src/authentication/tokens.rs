@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Identity;
-use super::jwt::{JwtError, SigningKey};
+use super::jwt::JwtError;
+use super::keys::KeyRing;
 use super::service_account::{Audiences, BoundKind, BoundObject, Claims, ObjectRef, Private, ServiceAccountRef};
 use crate::registry::objects::Objects;
 use crate::status::{ApiError, ApiResult};
@@ -94,7 +95,7 @@ struct Known {
 
 /// Makes and checks tokens.
 pub struct Tokens {
-    key: SigningKey,
+    keys: KeyRing,
     objects: Objects,
     known: Mutex<HashMap<[u8; 32], Arc<Known>>>,
 }
@@ -114,10 +115,10 @@ struct AliveMetadata {
 }
 
 impl Tokens {
-    /// With the fleet's key, over the objects that accounts are among.
-    pub fn new(key: SigningKey, objects: Objects) -> Self {
+    /// With the fleet's keys, over the objects that accounts are among.
+    pub fn new(keys: KeyRing, objects: Objects) -> Self {
         Self {
-            key,
+            keys,
             objects,
             known: Mutex::default(),
         }
@@ -125,7 +126,7 @@ impl Tokens {
 
     /// The keys for those who check tokens themselves (`/openid/v1/jwks`).
     pub fn jwks(&self) -> Value {
-        self.key.jwks()
+        self.keys.known().jwks()
     }
 
     /// What such a verifier has to know (`/.well-known/openid-configuration`); `url` is where this server is.
@@ -143,7 +144,7 @@ impl Tokens {
     ///
     /// # Errors
     /// A machine without randomness.
-    pub fn issue(&self, order: Order) -> Result<Issued, JwtError> {
+    pub async fn issue(&self, order: Order) -> Result<Issued, JwtError> {
         let now = Timestamp::now().as_second();
         let exp = now.saturating_add(order.seconds);
         let account = ServiceAccountRef {
@@ -178,7 +179,7 @@ impl Tokens {
             aud: Audiences::Many(order.audiences),
         };
         Ok(Issued {
-            token: self.key.sign(&claims)?,
+            token: self.keys.sign(&claims).await?,
             expires: Timestamp::from_second(exp).unwrap_or(Timestamp::MAX),
             id: claims.jti,
         })
@@ -209,7 +210,7 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`].
     pub async fn verify(&self, token: &str, wanted: &[String]) -> Result<Verified, TokenError> {
-        let known = self.signed(token).ok_or(TokenError::Invalid)?;
+        let known = self.signed(token).await.ok_or(TokenError::Invalid)?;
         let claims = &known.claims;
         let now = Timestamp::now().as_second();
         if now >= claims.exp || claims.nbf > now.saturating_add(SKEW_SECONDS) {
@@ -240,14 +241,14 @@ impl Tokens {
     }
 
     /// The claims of a token that we have signed.
-    fn signed(&self, token: &str) -> Option<Arc<Known>> {
+    async fn signed(&self, token: &str) -> Option<Arc<Known>> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let now = Instant::now();
         let remembered = self.lock().get(&digest).cloned();
         if let Some(known) = remembered.filter(|known| now.duration_since(known.since) < REMEMBERED) {
             return Some(known);
         }
-        let claims: Claims = serde_json::from_slice(&self.key.verify(token)?).ok()?;
+        let claims: Claims = serde_json::from_slice(&self.keys.verify(token).await?).ok()?;
         if claims.iss != ISSUER {
             return None;
         }

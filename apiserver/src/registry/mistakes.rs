@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use self::take_out::take_out;
 use super::Resource;
+use super::resource::Definition;
 use crate::rules::{Scope, Verdict};
 
 /// What upstream says when rules were not asked because the object may not be what they expect.
@@ -17,9 +18,9 @@ const NOT_CHECKED: &str = "some validation rules were not checked because the ob
                            errors to complete validation";
 
 /// The schema's mistakes, those that its rules find, and those that the kind's own rules find in what the schema has
-/// nothing against. What is wrong but was so before is a warning.
-pub(super) fn all(resource: &Resource, value: &Value, old: Option<&Value>) -> Verdict {
-    let mut found = by_schema(resource, value, old);
+/// nothing against. What is wrong but was so before is a warning. The rules are evaluated within the budget.
+pub(super) fn all(resource: &Resource, value: &Value, old: Option<&Value>, budget: &mut Budget) -> Verdict {
+    let mut found = by_schema(resource, value, old, budget);
     let errors = &mut found.errors;
     if errors.is_empty() {
         *errors = (resource.rules.validate)(value, old);
@@ -36,7 +37,15 @@ pub(super) fn all(resource: &Resource, value: &Value, old: Option<&Value>) -> Ve
     found
 }
 
-fn by_schema(resource: &Resource, value: &Value, old: Option<&Value>) -> Verdict {
+/// Whether expressions have to be compiled before there is an answer: that takes its time.
+pub(super) fn compiles(resource: &Resource) -> bool {
+    matches!(
+        resource.group.as_str(),
+        "apiextensions.k8s.io" | "admissionregistration.k8s.io"
+    ) || resource.definition().is_some_and(Definition::is_to_be_compiled)
+}
+
+fn by_schema(resource: &Resource, value: &Value, old: Option<&Value>, budget: &mut Budget) -> Verdict {
     let Some(definition) = resource.definition() else {
         return Verdict::default();
     };
@@ -64,11 +73,7 @@ fn by_schema(resource: &Resource, value: &Value, old: Option<&Value>) -> Verdict
             ..Verdict::default()
         };
     }
-    let mut budget = Budget::for_object();
-    let scope = Scope {
-        base: None,
-        budget: &mut budget,
-    };
+    let scope = Scope { base: None, budget };
     let mut verdict = programs.judge(&definition.schema, value, old, scope);
     verdict.errors.splice(..0, errors);
     verdict
@@ -110,7 +115,7 @@ mod tests {
             "a": {"run": "x", "needs": ["zzz"], "timeout": "soon"},
             "b": {"run": "x", "if": "1 +", "needs": [7]},
         }}});
-        let errors: Vec<String> = all(&pipelines, &object, None)
+        let errors: Vec<String> = all(&pipelines, &object, None, &mut Budget::for_object())
             .errors
             .iter()
             .map(ToString::to_string)

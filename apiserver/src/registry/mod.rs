@@ -14,7 +14,7 @@ pub mod names;
 pub mod object;
 pub mod objects;
 mod resource;
-mod rules;
+pub(crate) mod rules;
 mod scale;
 
 use std::collections::HashMap;

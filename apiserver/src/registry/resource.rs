@@ -141,6 +141,11 @@ impl Definition {
         }
     }
 
+    /// Whether the schema has rules that nobody has needed yet.
+    pub(crate) fn is_to_be_compiled(&self) -> bool {
+        self.schema.ruled_nodes() > 0 && self.programs.get().is_none()
+    }
+
     /// The compiled rules of the schema; none if it has no rules.
     pub(crate) fn programs(&self) -> Option<&Programs> {
         let compile = || Programs::of_object(&self.schema);

@@ -14,18 +14,21 @@ use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
-use super::names;
 use super::resource::Rules;
+use super::{names, object};
 use crate::definitions;
 use crate::definitions::status::CLEANUP_FINALIZER;
 use crate::rules::Language;
 
 mod event;
+mod node;
 mod quota;
 mod small;
 
 pub(super) use event::{CORE as EVENT, NEW as NEW_EVENT};
+pub(super) use node::RULES as NODE;
 pub(super) use quota::RULES as QUOTA;
+pub(crate) use small::SYSTEM_PRIORITIES;
 pub(super) use small::{LEASE, PRIORITY_CLASS};
 
 /// The most bytes of data in a Secret or ConfigMap, as upstream.
@@ -84,17 +87,36 @@ fn definition_errors(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     definitions::validate(&crd, old.as_ref(), &Language::new())
 }
 
-fn namespace_errors(new: &Value, _: Option<&Value>) -> Vec<FieldError> {
+fn namespace_errors(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
     let finalizers = new["spec"]["finalizers"].as_array();
     let finalizers = finalizers.into_iter().flatten().filter_map(Value::as_str).enumerate();
     let path = Path::root("spec").child("finalizers");
-    let unowned = finalizers.filter(|(_, name)| !name.contains('/') && *name != "kubernetes");
-    unowned
-        .map(|(index, name)| {
+    for (index, name) in finalizers {
+        // Upstream tells the place only when the finalizers are written by themselves.
+        let path = if old.is_some() { path.index(index) } else { path.clone() };
+        let wrong = names::qualified(name).into_iter();
+        errors.extend(wrong.map(|detail| FieldError::invalid(path.clone(), name, detail)));
+        if !name.contains('/') && name != "kubernetes" {
             let detail = "name is neither a standard finalizer name nor is it fully qualified";
-            FieldError::invalid(path.index(index), name, detail)
-        })
-        .collect()
+            errors.push(FieldError::invalid(path, name, detail));
+        }
+    }
+    if let Some(old) = old.filter(|old| old["status"]["phase"] != new["status"]["phase"]) {
+        let (phase, detail) = if object::is_deleting(old) {
+            (
+                "Terminating",
+                "may only be 'Terminating' if `deletionTimestamp` is not empty",
+            )
+        } else {
+            ("Active", "may only be 'Active' if `deletionTimestamp` is empty")
+        };
+        let given = new["status"]["phase"].as_str().unwrap_or("");
+        if given != phase {
+            errors.push(FieldError::invalid(Path::root("status").child("Phase"), given, detail));
+        }
+    }
+    errors
 }
 
 fn namespace(new: &mut Value, old: Option<&Value>) {
@@ -166,7 +188,8 @@ fn config_map_errors(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.push(FieldError::invalid(path, key, "duplicate of key present in binaryData"));
     }
     if bytes_of(new, "data") + bytes_of(new, "binaryData") > MAX_DATA {
-        errors.push(too_long(Path::root("data")));
+        // It is the object as a whole: upstream's path without a name.
+        errors.push(too_long(Path::root("[]")));
     }
     if let Some(old) = old {
         immutable(new, old, &["data", "binaryData"], &mut errors);
@@ -226,14 +249,12 @@ fn typed_errors(secret: &Value) -> Vec<FieldError> {
     };
     let json = |key: &str| match has(key) {
         false => missing(&[key]),
-        true if is_json(&secret["data"][key]) => Vec::new(),
         true => {
+            let wrong = not_a_map(&secret["data"][key]).into_iter();
             let shown = "<secret contents redacted>";
-            vec![FieldError::invalid(
-                data.key(key),
-                shown,
-                "invalid character in what is to be JSON",
-            )]
+            wrong
+                .map(|why| FieldError::invalid(data.key(key), shown, why))
+                .collect()
         }
     };
     match secret["type"].as_str().unwrap_or("") {
@@ -255,9 +276,22 @@ fn typed_errors(secret: &Value) -> Vec<FieldError> {
     }
 }
 
-fn is_json(encoded: &Value) -> bool {
+/// Why a value, as base64, is not a JSON object: in the words of Go's decoder where those can be had.
+fn not_a_map(encoded: &Value) -> Option<&'static str> {
     let decoded = encoded.as_str().and_then(|text| STANDARD.decode(text).ok());
-    decoded.is_some_and(|bytes| serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok())
+    match decoded.map(|bytes| serde_json::from_slice::<Value>(&bytes)) {
+        Some(Ok(Value::Object(_) | Value::Null)) => None,
+        Some(Ok(Value::Array(_))) => Some("json: cannot unmarshal array into Go value of type map[string]interface {}"),
+        Some(Ok(Value::String(_))) => {
+            Some("json: cannot unmarshal string into Go value of type map[string]interface {}")
+        }
+        Some(Ok(Value::Number(_))) => {
+            Some("json: cannot unmarshal number into Go value of type map[string]interface {}")
+        }
+        Some(Ok(Value::Bool(_))) => Some("json: cannot unmarshal bool into Go value of type map[string]interface {}"),
+        Some(Err(error)) if error.is_eof() => Some("unexpected end of JSON input"),
+        Some(Err(_)) | None => Some("invalid character in what is to be JSON"),
+    }
 }
 
 #[cfg(test)]
@@ -281,6 +315,13 @@ mod tests {
         assert!(
             errors(json!({"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "e30="}})).is_empty()
         );
+        assert_eq!(
+            errors(json!({"type": "kubernetes.io/dockercfg", "data": {".dockercfg": "W10="}})),
+            [
+                "data[.dockercfg]: Invalid value: \"<secret contents redacted>\": json: cannot unmarshal array into Go value \
+              of type map[string]interface {}"
+            ]
+        );
         assert_eq!(errors(json!({"type": "kubernetes.io/service-account-token"})).len(), 1);
         assert!(errors(json!({"type": "example.org/own"})).is_empty());
     }
@@ -302,6 +343,31 @@ mod tests {
             "{errors:?}"
         );
         assert!(errors.iter().any(|e| e.ends_with("must not be '..'")), "{errors:?}");
+    }
+
+    #[test]
+    fn a_large_map_is_too_long_as_a_whole() {
+        let map = json!({"kind": "ConfigMap", "data": {"x": "y".repeat(MAX_DATA + 1)}});
+        let errors = config_map_errors(&map, None);
+        assert_eq!(
+            errors[0].to_string(),
+            "[]: Too long: may not be more than 1048576 bytes"
+        );
+    }
+
+    #[test]
+    fn a_namespace_is_active_until_it_is_deleted() {
+        let namespace =
+            |phase: &str| json!({"metadata": {}, "spec": {"finalizers": ["x y"]}, "status": {"phase": phase}});
+        let errors = namespace_errors(&namespace("Terminating"), Some(&namespace("Active")));
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert!(
+            errors[0].starts_with("spec.finalizers[0]: Invalid value: \"x y\": name part must consist"),
+            "{errors:?}"
+        );
+        let words =
+            "status.Phase: Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty";
+        assert_eq!(errors[2], words);
     }
 
     #[test]

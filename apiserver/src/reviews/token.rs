@@ -48,6 +48,7 @@ pub(super) async fn make(sources: Sources<'_>, question: &Question<'_>) -> ApiRe
             seconds,
             bound,
         })
+        .await
         .map_err(|error| {
             tracing::error!(%error, "cannot make a token");
             ApiError::internal("failed to generate token")

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::compile::{OLD_SELF, Scopes, Tried, UNTYPED, declared};
 use super::{Programs, Scope};
+use crate::aside;
 use crate::definitions::{CheckRule, Compiled, RuleProblem, RuleSite};
 use crate::schema::Schema;
 
@@ -20,7 +21,7 @@ impl Language {
     /// For one definition.
     pub(crate) fn new() -> Self {
         Self {
-            budget: RefCell::new(Budget::for_object()),
+            budget: RefCell::new(aside::limited(Budget::for_object())),
         }
     }
 }

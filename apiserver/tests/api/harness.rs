@@ -72,6 +72,11 @@ impl TestServer {
         self.config.store.clone()
     }
 
+    /// Where its keys are: another server may take them, too.
+    pub(crate) fn pki_dir(&self) -> PathBuf {
+        self.config.pki_dir.clone()
+    }
+
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.serving.await.unwrap();

@@ -200,12 +200,33 @@ async fn the_status_tells_of_expressions_that_do_not_fit_the_kind() {
     let server = TestServer::start(On::Embedded).await;
     let client = server.client().await;
     let policies: Api<Policy> = Api::all(client.clone());
-    for (name, expression) in [
-        ("fits", "object.spec.script != ''"),
-        ("does-not", "object.spec.replicas > 1"),
+    let jobs = ("breakbulk.dev", "jobs");
+    let maps = ("", "configmaps");
+    for (name, (group, plural), expression, warning) in [
+        ("fits", jobs, "object.spec.script != ''", ""),
+        ("has-labels", jobs, "object.metadata.labels['a'] == ''", ""),
+        (
+            "does-not",
+            jobs,
+            "object.spec.replicas > 1",
+            "breakbulk.dev/v1, Kind=Job: ERROR: <input>:1:12: undefined field 'replicas'",
+        ),
+        ("map-fits", maps, "object.data.a == 'x' && object.immutable", ""),
+        (
+            "map-does-not",
+            maps,
+            "object.spec.replicas > 1",
+            "/v1, Kind=ConfigMap: ERROR: <input>:1:7: undefined field 'spec'",
+        ),
+        (
+            "wrong-type",
+            ("", "nodes"),
+            "object.spec.taints.exists(t, t.effect > 1)",
+            "/v1, Kind=Node: ERROR: <input>:1:39: found no matching overload for '_>_' applied to '(string, int)'",
+        ),
+        ("unknown", ("", "endpoints"), "object.no.such > 1", ""),
     ] {
-        let spec =
-            json!({"matchConstraints": about("breakbulk.dev", "jobs"), "validations": [{"expression": expression}]});
+        let spec = json!({"matchConstraints": about(group, plural), "validations": [{"expression": expression}]});
         let given = typed(json!({"metadata": {"name": name}, "spec": spec}));
         policies.create(&PostParams::default(), &given).await.unwrap();
         let observed = |policy: Option<&Policy>| {
@@ -224,11 +245,11 @@ async fn the_status_tells_of_expressions_that_do_not_fit_the_kind() {
             .type_checking
             .and_then(|check| check.expression_warnings);
         let warnings = warnings.unwrap_or_default();
-        assert_eq!(warnings.len(), usize::from(name == "does-not"), "{warnings:?}");
-        if let Some(warning) = warnings.first() {
-            assert_eq!(warning.field_ref, "spec.validations[0].expression");
-            let begin = "breakbulk.dev/v1, Kind=Job: ERROR: <input>:1:12: undefined field 'replicas'";
-            assert!(warning.warning.starts_with(begin), "{}", warning.warning);
+        assert_eq!(warnings.is_empty(), warning.is_empty(), "{name}: {warnings:?}");
+        for found in &warnings {
+            assert_eq!(found.field_ref, "spec.validations[0].expression");
+            assert!(found.warning.starts_with(warning), "{}", found.warning);
+            assert!(found.warning.ends_with("^\n"), "{:?}", found.warning);
         }
     }
     server.stop().await;

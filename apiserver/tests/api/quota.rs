@@ -127,6 +127,22 @@ async fn one_priority_is_the_default(client: &Client) {
     );
 }
 
+async fn the_priorities_of_the_system_are_there_and_stay(client: &Client) {
+    let classes: Api<PriorityClass> = Api::all(client.clone());
+    for (name, value) in [
+        ("system-node-critical", 2_000_001_000),
+        ("system-cluster-critical", 2_000_000_000),
+    ] {
+        assert_eq!(classes.get(name).await.unwrap().value, value);
+        let (code, _, message) = refusal(classes.delete(name, &DeleteParams::default()).await);
+        assert_eq!(code, 403);
+        assert!(
+            message.ends_with("this is a system priority class and cannot be deleted"),
+            "{message}"
+        );
+    }
+}
+
 async fn all(on: On) {
     let server = TestServer::start(on).await;
     let client = server.client().await;
@@ -134,6 +150,7 @@ async fn all(on: On) {
     jobs_are_charged_what_they_take(&client).await;
     what_is_not_counted_yet_is_not_given_out(&client).await;
     one_priority_is_the_default(&client).await;
+    the_priorities_of_the_system_are_there_and_stay(&client).await;
     server.stop().await;
 }
 

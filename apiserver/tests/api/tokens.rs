@@ -203,3 +203,51 @@ async fn others_can_check_our_tokens_themselves() {
     assert_eq!(keys["keys"][0]["alg"], "ES256");
     server.stop().await;
 }
+
+/// The public keys, by their ids, that a server gives to those who check tokens themselves.
+async fn key_ids(client: &kube::Client) -> Vec<String> {
+    let request = http::Request::get("/openid/v1/jwks").body(Vec::new()).unwrap();
+    let set: Value = client.request(request).await.unwrap();
+    let keys = set["keys"].as_array().unwrap().iter();
+    keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_key_is_taken_up_by_all_servers_and_tokens_of_the_old_one_stay_good() {
+    let mut first = TestServer::start(On::Etcd).await;
+    let second = TestServer::start_with(On::Embedded, |config| {
+        config.store = first.store();
+        config.pki_dir = first.pki_dir();
+    })
+    .await;
+    let admin = first.client().await;
+    account(&admin, "ci").await;
+    let bearer = |answer: Value| answer["status"]["token"].as_str().unwrap().to_owned();
+    let old = bearer(token(&admin, "ci", json!({})).await.unwrap());
+    let before = key_ids(&admin).await;
+
+    let kept = breakbulk_apiserver::pki::rotate_service_account_key(&first.pki_dir()).unwrap();
+    first.restart().await;
+    let admin = first.client().await;
+    let after = key_ids(&admin).await;
+    assert_eq!((after.len(), &after[1]), (2, &before[0]));
+    let new = bearer(token(&admin, "ci", json!({})).await.unwrap());
+    // The second server has not begun anew: a key that it does not know is looked for, though not at any time.
+    let reviewer = second.client().await;
+    let known = || async {
+        let review = post(&reviewer, REVIEW, &json!({"spec": {"token": new}})).await.unwrap();
+        review["status"]["authenticated"] == true
+    };
+    until("the second server knows the new key", known).await;
+    for bearer in [&old, &new] {
+        let client = first.client_with_token(bearer).await;
+        assert!(post(&client, WHOAMI, &json!({})).await.is_ok());
+    }
+
+    std::fs::remove_file(kept).unwrap();
+    first.restart().await;
+    let client = first.client_with_token(&old).await;
+    assert_eq!(refusal(post(&client, WHOAMI, &json!({})).await).0, 401);
+    first.stop().await;
+    second.stop().await;
+}

@@ -1,29 +1,33 @@
 //! The quota controller: counts what a namespace uses of its ResourceQuotas, and writes it where the API server charges.
 //!
 //! The server charges before it creates, so for a moment more is charged than there is. What was charged may be taken back
-//! only when that moment is over: a lower count is written after a pause during which nobody charged, and only if the quota
-//! is still the one that was read. A higher count is written at once.
+//! only when that moment is over: a lower count is written after a pause, together with all that was charged since that
+//! pause began. So the count comes down also where something is created all the time; what is counted twice by this is
+//! little, and is taken back the next time. A higher count is written at once.
 
 mod plan;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use breakbulk_schemas::Job;
 use breakbulk_schemas::quota::{self, Amounts};
 use k8s_openapi::api::core::v1::ResourceQuota;
-use kube::api::ListParams;
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::ApiResource;
+use serde_json::json;
 
 use self::plan::Step;
 use crate::catalog::Catalog;
 use crate::garbage_collector;
-use crate::runtime::{ApiError, Change, Key, Next, Queue, cache};
+use crate::runtime::{ApiError, Change, Key, Next, Queue};
 use crate::world::World;
 
 /// How long a lower count must stand. A create is in the store a few milliseconds after it was charged.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often a lower count is written before another pause. Each time somebody else has had success.
+const TRIES: usize = 32;
 /// How often it is counted although nothing happened: kinds that nobody watches are counted so.
 const RESYNC: Duration = Duration::from_secs(30);
 
@@ -32,8 +36,24 @@ const RESYNC: Duration = Duration::from_secs(30);
 pub struct Controller {
     world: Arc<World>,
     catalog: Arc<Catalog>,
-    /// Quotas of which less is used than they say, and the version that said so.
-    lower: Mutex<HashMap<Key, u64>>,
+    /// Quotas of which less is used than they say.
+    lower: Mutex<HashMap<Key, Mark>>,
+}
+
+/// What was charged to a quota at a time.
+#[derive(Clone, Debug)]
+struct Mark {
+    used: Amounts,
+    at: Instant,
+}
+
+impl Mark {
+    fn now(quota: &ResourceQuota) -> Self {
+        Self {
+            used: plan::charged(quota),
+            at: Instant::now(),
+        }
+    }
 }
 
 /// Whether a quota's status does not say yet what its spec does.
@@ -94,6 +114,15 @@ impl Controller {
             self.lock().remove(&key);
             return Ok(Next::OnChange);
         };
+        let mark = self.lock().get(&key).cloned();
+        if let Some(mark) = &mark
+            && let Some(rest) = PAUSE.checked_sub(mark.at.elapsed())
+            && !is_behind(&seen)
+        {
+            // It says too much, so nobody gets too much: to count now would be for nothing.
+            return Ok(Next::After(rest));
+        }
+        let begun = Mark::now(&seen);
         let used = self.count(&seen).await?;
         let status = plan::status(&seen, &used);
         match plan::step(&seen, &status) {
@@ -101,16 +130,64 @@ impl Controller {
                 self.lock().remove(&key);
                 Ok(Next::After(RESYNC))
             }
-            Step::Lower if self.lock().get(&key) != Some(&cache::version(&seen)) => {
-                self.lock().insert(key, cache::version(&seen));
-                Ok(Next::After(PAUSE))
-            }
-            Step::Lower | Step::Write => {
+            Step::Write => {
                 let old = seen.status.clone().unwrap_or_default();
                 self.world.quotas.patch_status(&seen, &old, &status).await?;
                 self.lock().remove(&key);
                 Ok(Next::After(RESYNC))
             }
+            Step::Lower => match mark {
+                None => {
+                    self.lock().insert(key, begun);
+                    Ok(Next::After(PAUSE))
+                }
+                Some(mark) if mark.at.elapsed() < PAUSE => Ok(Next::After(PAUSE)),
+                Some(mark) => self.lower(key, seen, &mark, &used).await,
+            },
+        }
+    }
+
+    /// Writes a lower count, and goes on from there until it is the right one. Whoever charges in between makes a write
+    /// fail: then what was charged is added, and it is tried again.
+    async fn lower(&self, key: Key, mut seen: ResourceQuota, mark: &Mark, counted: &Amounts) -> Result<Next, ApiError> {
+        for _ in 0..TRIES {
+            let used = plan::with_charges(counted, &mark.used, &plan::charged(&seen));
+            let status = plan::status(&seen, &used);
+            let old = seen.status.clone().unwrap_or_default();
+            match self.world.quotas.patch_status(&seen, &old, &status).await {
+                Ok(()) if used == *counted => {
+                    self.lock().remove(&key);
+                    return Ok(Next::After(RESYNC));
+                }
+                Ok(()) => break,
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+            let Some(now) = self.announce(&key).await? else {
+                break;
+            };
+            seen = now;
+        }
+        // The next look begins anew.
+        self.lock().remove(&key);
+        Ok(Next::After(PAUSE))
+    }
+
+    /// Tells the server that the status is about to be written, by a write that changes nothing: for a moment charges give
+    /// way. Returns the quota as it is.
+    async fn announce(&self, key: &Key) -> Result<Option<ResourceQuota>, ApiError> {
+        let quotas: Api<ResourceQuota> = Api::namespaced(self.world.client.clone(), &key.namespace);
+        let nothing = Patch::Merge(json!({ "status": {} }));
+        let seen = quotas.patch_status(&key.name, &PatchParams::default(), &nothing).await;
+        match seen {
+            Ok(seen) => Ok(Some(seen)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(source) => Err(ApiError::Request {
+                verb: "announce a write of",
+                kind: "ResourceQuota".to_owned(),
+                key: key.clone(),
+                source: Box::new(source),
+            }),
         }
     }
 
@@ -162,7 +239,7 @@ impl Controller {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, u64>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Mark>> {
         self.lower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -31,6 +31,26 @@ pub(super) fn of_jobs(spec: &ResourceQuotaSpec, jobs: &[Job]) -> Amounts {
     used
 }
 
+/// What a quota says is used.
+pub(super) fn charged(quota: &ResourceQuota) -> Amounts {
+    let used = quota.status.as_ref().and_then(|status| status.used.as_ref());
+    let read = |(name, quantity): (&String, &Quantity)| Some((name.clone(), quantity.0.parse().ok()?));
+    used.into_iter().flatten().filter_map(read).collect()
+}
+
+/// What was counted, with all that was charged between `then` and `now`: of that nobody knows whether it was counted.
+pub(super) fn with_charges(counted: &Amounts, then: &Amounts, now: &Amounts) -> Amounts {
+    let mut sums = counted.clone();
+    for (name, now) in now {
+        let before = then.get(name).copied().unwrap_or_default();
+        if *now > before {
+            let sum = sums.entry(name.clone()).or_default();
+            *sum = *sum + (*now - before);
+        }
+    }
+    sums
+}
+
 /// The status: the limits as they are wished for, and what of each is used. What nobody can use here is used 0 of.
 pub(super) fn status(seen: &ResourceQuota, used: &Amounts) -> ResourceQuotaStatus {
     let hard = seen
@@ -114,6 +134,18 @@ mod tests {
         let known = quota(&[("configmaps", "3")], Some(&[("configmaps", "2")]));
         let with = |count| step(&known, &status(&known, &used(&[("configmaps", count)])));
         assert_eq!((with(1), with(2), with(3)), (Step::Lower, Step::Nothing, Step::Write));
+    }
+
+    #[test]
+    fn what_was_charged_since_stays_charged() {
+        let quota = quota(
+            &[("configmaps", "9"), ("secrets", "9")],
+            Some(&[("configmaps", "7"), ("secrets", "3")]),
+        );
+        let then = used(&[("configmaps", 5), ("secrets", 4)]);
+        let counted = used(&[("configmaps", 3), ("secrets", 1)]);
+        let sums = with_charges(&counted, &then, &charged(&quota));
+        assert_eq!(sums, used(&[("configmaps", 5), ("secrets", 1)]));
     }
 
     #[test]

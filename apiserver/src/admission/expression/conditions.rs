@@ -3,7 +3,8 @@
 use breakbulk_cel::{Bindings, Budget, Environment, Type};
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 
-use super::{Expression, NoValue};
+use super::{Expression, Inputs, NoValue};
+use crate::aside;
 
 /// The conditions of one webhook or policy.
 pub(in crate::admission) struct Conditions(Vec<Expression>);
@@ -36,11 +37,15 @@ impl Conditions {
     }
 
     /// Evaluates them. One that is false decides, whatever became of the others.
-    pub(in crate::admission) fn judge(&self, bindings: &Bindings<'_>) -> Verdict {
-        let mut budget = Budget::for_match_conditions();
+    pub(in crate::admission) async fn judge(&self, inputs: &Inputs<'_>) -> Verdict {
+        let within = |budget: &mut Budget| self.judge_within(&inputs.bindings(), budget);
+        aside::evaluate(Budget::for_match_conditions(), within).await
+    }
+
+    fn judge_within(&self, bindings: &Bindings<'_>, budget: &mut Budget) -> Verdict {
         let mut wrong = Vec::new();
         for condition in &self.0 {
-            match condition.evaluate(bindings, &mut budget) {
+            match condition.evaluate(bindings, budget) {
                 Ok(value) if value.as_bool() == Some(false) => return Verdict::NoMatch,
                 Ok(_) => {}
                 Err(NoValue::Failed(why)) => wrong.push(why),

@@ -5,6 +5,7 @@ use breakbulk_cel::{Bindings, Budget};
 use super::definition::{Policy, Reason, Validation};
 use crate::admission::expression::{Inputs, NoValue, Verdict};
 use crate::admission::webhook::FailurePolicy;
+use crate::aside;
 
 /// The longest message that an expression makes, in bytes; a longer one is left aside.
 const MAX_MESSAGE: usize = 5 << 10;
@@ -53,36 +54,42 @@ impl Opinion {
 
 impl Policy {
     /// Evaluates it.
-    pub(super) fn evaluate(&self, inputs: &Inputs<'_>) -> Opinion {
+    pub(super) async fn evaluate(&self, inputs: &Inputs<'_>) -> Opinion {
         if !self.conditions.is_empty() {
-            match self.conditions.judge(&inputs.bindings()) {
+            match self.conditions.judge(inputs).await {
                 Verdict::Match => {}
                 Verdict::NoMatch => return Opinion::default(),
                 Verdict::Unclear(why) => return Opinion::failed(self, why),
             }
         }
-        let bindings = inputs.bindings().variables(&self.variables);
-        match self.refusals(&bindings) {
-            Ok(refusals) => {
-                let mut opinion = Opinion {
-                    refusals,
-                    ..Opinion::default()
-                };
-                self.annotate(&bindings, &mut opinion);
-                opinion
-            }
-            Err(exhausted) => Opinion::failed(self, exhausted),
+        let bindings = || inputs.bindings().variables(&self.variables);
+        let refusals = |budget: &mut Budget| self.refusals(&bindings(), budget);
+        let refusals = match aside::evaluate(Budget::for_object(), refusals).await {
+            Ok(refusals) => refusals,
+            Err(exhausted) => return Opinion::failed(self, exhausted),
+        };
+        if self.annotations.is_empty() {
+            return Opinion {
+                refusals,
+                ..Opinion::default()
+            };
+        }
+        let (annotations, errors) =
+            aside::evaluate(Budget::for_object(), |budget| self.annotate(&bindings(), budget)).await;
+        Opinion {
+            refusals,
+            annotations,
+            errors,
         }
     }
 
     /// What its validations say, or that the budget is used up.
-    fn refusals(&self, bindings: &Bindings<'_>) -> Result<Vec<Refusal>, String> {
-        let mut budget = Budget::for_object();
+    fn refusals(&self, bindings: &Bindings<'_>, budget: &mut Budget) -> Result<Vec<Refusal>, String> {
         let mut refusals = Vec::new();
         for (index, validation) in self.validations.iter().enumerate() {
-            let (message, reason) = match validation.expression.evaluate(bindings, &mut budget) {
+            let (message, reason) = match validation.expression.evaluate(bindings, budget) {
                 Ok(value) if value.as_bool() == Some(true) => continue,
-                Ok(_) => (validation.message(bindings, &mut budget)?, validation.reason),
+                Ok(_) => (validation.message(bindings, budget)?, validation.reason),
                 Err(NoValue::Exhausted(why)) => return Err(why),
                 Err(NoValue::Failed(_)) if self.failure == FailurePolicy::Ignore => continue,
                 Err(NoValue::Failed(why)) => (why, Reason::Invalid),
@@ -92,22 +99,22 @@ impl Policy {
         Ok(refusals)
     }
 
-    fn annotate(&self, bindings: &Bindings<'_>, opinion: &mut Opinion) {
-        let mut budget = Budget::for_object();
+    /// The annotations that have a value, and what is wrong with the others.
+    fn annotate(&self, bindings: &Bindings<'_>, budget: &mut Budget) -> (Vec<(String, String)>, Vec<String>) {
+        let (mut annotations, mut errors) = (Vec::new(), Vec::new());
         for (key, expression) in &self.annotations {
-            match expression.evaluate(bindings, &mut budget) {
+            match expression.evaluate(bindings, budget) {
                 Ok(value) => {
                     let text = value.as_str().unwrap_or("").trim();
                     if !text.is_empty() {
-                        opinion
-                            .annotations
-                            .push((key.clone(), cut(text, MAX_ANNOTATION).to_owned()));
+                        annotations.push((key.clone(), cut(text, MAX_ANNOTATION).to_owned()));
                     }
                 }
-                Err(why) if self.failure == FailurePolicy::Fail => opinion.errors.push(why.words()),
+                Err(why) if self.failure == FailurePolicy::Fail => errors.push(why.words()),
                 Err(_) => {}
             }
         }
+        (annotations, errors)
     }
 }
 

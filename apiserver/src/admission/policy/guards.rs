@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 use super::binding::Binding;
 use super::definition::Policy;
 use crate::admission::followed::{self, Followed};
+use crate::aside;
 use crate::cacher::Entry;
+use crate::registry::Resource;
 use crate::registry::objects::Objects;
 
 /// A policy and its bindings.
@@ -27,39 +29,46 @@ pub(super) struct Guard {
 pub(super) struct Guards(Followed<Vec<Guard>>);
 
 impl Guards {
-    /// As of now.
-    pub(super) fn get(&self, objects: &Objects) -> Arc<Vec<Guard>> {
+    /// As of now. Compiling what has changed takes its time.
+    pub(super) async fn get(&self, objects: &Objects) -> Arc<Vec<Guard>> {
         let row = |plural| followed::row(objects, plural);
         let rows = row("validatingadmissionpolicies").zip(row("validatingadmissionpolicybindings"));
         let Some((policies, bindings)) = rows else {
             return Arc::default();
         };
-        self.0.get(&[&policies.storage, &bindings.storage], |before| {
-            let mut by_policy: HashMap<String, Vec<Binding>> = HashMap::new();
-            for entry in bindings.storage.cache.list("", None, 0).entries {
-                if let Some(given) = read::<ValidatingAdmissionPolicyBinding>(&entry) {
-                    let binding = Binding::new(entry.name(), &given.spec.unwrap_or_default());
-                    by_policy.entry(binding.policy.clone()).or_default().push(binding);
-                }
-            }
-            let entries = policies.storage.cache.list("", None, 0).entries;
-            let guard = |entry: Arc<Entry>| {
-                let bindings = by_policy.remove(entry.name())?;
-                let known = before.into_iter().flatten().find(|guard| guard.is_of(&entry));
-                let policy = match known {
-                    Some(guard) => guard.policy.clone(),
-                    None => Arc::new(compile(&entry)?),
-                };
-                let revision = entry.revision;
-                Some(Guard {
-                    revision,
-                    policy,
-                    bindings,
-                })
-            };
-            entries.into_iter().filter_map(guard).collect()
-        })
+        let storages = [&*policies.storage, &*bindings.storage];
+        match self.0.known(&storages) {
+            Some(guards) => guards,
+            None => aside::run(|| self.0.get(&storages, |before| guards(&policies, &bindings, before))).await,
+        }
     }
+}
+
+/// The policies that have bindings; those that have not changed are taken from before.
+fn guards(policies: &Resource, bindings: &Resource, before: Option<&Vec<Guard>>) -> Vec<Guard> {
+    let mut by_policy: HashMap<String, Vec<Binding>> = HashMap::new();
+    for entry in bindings.storage.cache.list("", None, 0).entries {
+        if let Some(given) = read::<ValidatingAdmissionPolicyBinding>(&entry) {
+            let binding = Binding::new(entry.name(), &given.spec.unwrap_or_default());
+            by_policy.entry(binding.policy.clone()).or_default().push(binding);
+        }
+    }
+    let entries = policies.storage.cache.list("", None, 0).entries;
+    let guard = |entry: Arc<Entry>| {
+        let bindings = by_policy.remove(entry.name())?;
+        let known = before.into_iter().flatten().find(|guard| guard.is_of(&entry));
+        let policy = match known {
+            Some(guard) => guard.policy.clone(),
+            None => Arc::new(compile(&entry)?),
+        };
+        let revision = entry.revision;
+        Some(Guard {
+            revision,
+            policy,
+            bindings,
+        })
+    };
+    entries.into_iter().filter_map(guard).collect()
 }
 
 impl Guard {

@@ -48,7 +48,7 @@ impl ValidatingPolicies {
 #[async_trait]
 impl Step for ValidatingPolicies {
     async fn validate(&self, objects: &Objects, request: &Request<'_>, remarks: &mut Remarks) -> ApiResult<()> {
-        let guards = self.guards.get(objects);
+        let guards = self.guards.get(objects).await;
         if guards.is_empty() || matching::is_exempt(request) {
             return Ok(());
         }
@@ -129,7 +129,7 @@ impl Question<'_> {
         let namespace = self.namespace().await?;
         let asker = Asker::new(self.permissions, self.request);
         for params in &params {
-            // There may be many, and each may take its whole budget: others get their turn, and the request its deadline.
+            // There may be many: others get their turn, and the request its deadline.
             tokio::task::yield_now().await;
             let inputs = Inputs {
                 object: &self.view.object,
@@ -139,7 +139,7 @@ impl Question<'_> {
                 params,
                 asker: &asker,
             };
-            ruling.add(policy, binding, policy.evaluate(&inputs));
+            ruling.add(policy, binding, policy.evaluate(&inputs).await);
         }
         Ok(())
     }

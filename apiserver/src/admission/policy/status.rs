@@ -1,15 +1,15 @@
 //! The status of policies: for each, what is wrong with its expressions when the kinds that it is about are known
 //! (`status.typeChecking`). A task writes it, from what policies are now; it needs no history.
 //!
-//! Kinds with a schema are checked: those of CustomResourceDefinitions. Of Kubernetes' own kinds no structural schema is
-//! at hand, and nothing is said.
+//! What is known of a kind is what its OpenAPI document says, whoever brought it. As upstream, the type of what an
+//! expression comes to is not looked at: that was done when the policy was written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use breakbulk_cel::{Composition, Declared, Place, Type};
+use breakbulk_cel::{Composition, Declared, Place};
 use k8s_openapi::api::admissionregistration::v1::{
     NamedRuleWithOperations, ValidatingAdmissionPolicy, ValidatingAdmissionPolicySpec,
 };
@@ -21,7 +21,9 @@ use super::definition::ParamType;
 use super::guards::read;
 use crate::admission::expression::{Asks, Shapes, compile, environment_of};
 use crate::admission::followed;
+use crate::aside;
 use crate::cacher::Entry;
+use crate::openapi;
 use crate::registry::Resource;
 use crate::registry::objects::{Edit, Objects, Part, Submitted, UpdateOptions, Versioned, WriteOptions};
 use crate::status::ApiResult;
@@ -67,7 +69,8 @@ async fn check_all(objects: &Objects, policies: &Resource) -> bool {
         if observed == generation {
             continue;
         }
-        let warnings = warnings(objects, &policy.spec.unwrap_or_default());
+        let spec = policy.spec.unwrap_or_default();
+        let warnings = aside::run(|| warnings(objects, &spec)).await;
         let observed = Observed {
             generation: generation.unwrap_or(0),
             warnings,
@@ -129,10 +132,13 @@ fn warnings(objects: &Objects, spec: &ValidatingAdmissionPolicySpec) -> Vec<Valu
             object: &object,
             params: params.as_ref(),
         };
-        let kind = format!("{}, Kind={}", row.api_version(), row.kind);
+        let kind = format!("{}/{}, Kind={}", row.group, row.version, row.kind);
         check(spec, &shapes, |index, field, why| {
             let why = why.trim_start_matches("compilation failed: ");
-            found.entry((index, field)).or_default().push(format!("{kind}: {why}"));
+            found
+                .entry((index, field))
+                .or_default()
+                .push(format!("{kind}: {why}\n"));
         });
     }
     let warning = |((index, field), texts): ((usize, &str), Vec<String>)| json!({"fieldRef": format!("spec.validations[{index}].{field}"), "warning": texts.join("\n")});
@@ -150,54 +156,57 @@ fn check(spec: &ValidatingAdmissionPolicySpec, shapes: &Shapes<'_>, mut wrong: i
     let all = plain.with_variables(&variables);
     let silent = environment_of(shapes, Asks::Nobody).with_variables(&variables);
     for (index, validation) in spec.validations.iter().flatten().enumerate() {
-        if let Err(why) = compile(&all, &validation.expression, &[Type::Bool]) {
+        if let Err(why) = compile(&all, &validation.expression, &[]) {
             wrong(index, "expression", &why);
         }
         let message = validation
             .message_expression
             .as_deref()
             .filter(|text| !text.trim().is_empty());
-        if let Some(Err(why)) = message.map(|text| compile(&silent, text, &[Type::String])) {
+        if let Some(Err(why)) = message.map(|text| compile(&silent, text, &[])) {
             wrong(index, "messageExpression", &why);
         }
     }
 }
 
 fn declared(row: &Resource) -> Option<Arc<Declared>> {
-    Declared::from_schema(&row.definition()?.raw, Place::Resource, &row.kind)
+    Declared::from_schema(&openapi::whole(row)?, Place::Part, &row.kind)
 }
 
-/// The kinds that a policy names: rules with wildcards name none.
+/// The kinds that a policy names, in order: rules with wildcards name none.
 fn kinds(objects: &Objects, spec: &ValidatingAdmissionPolicySpec) -> Vec<Arc<Resource>> {
     let rules = spec
         .match_constraints
         .iter()
         .flat_map(|given| given.resource_rules.iter().flatten());
-    let mut rows: Vec<Arc<Resource>> = Vec::new();
-    for rule in rules {
-        for (group, version, plural) in named(rule) {
-            let row = objects.registry.find(group, version, plural);
-            let new = |row: &Arc<Resource>| !rows.iter().any(|known| Arc::ptr_eq(known, row));
-            if let Some(row) = row.filter(new)
-                && rows.len() < MAX_KINDS
-            {
-                rows.push(row);
-            }
+    let mut rows: BTreeMap<(String, String, String), Arc<Resource>> = BTreeMap::new();
+    for (group, version, plural) in rules.flat_map(named) {
+        if rows.len() < MAX_KINDS
+            && let Some(row) = objects.registry.find(group, version, plural)
+        {
+            rows.insert((row.group.clone(), row.version.clone(), row.kind.clone()), row);
         }
     }
-    rows
+    rows.into_values().collect()
 }
 
-fn named(rule: &NamedRuleWithOperations) -> impl Iterator<Item = (&str, &str, &str)> {
-    fn list(given: Option<&Vec<String>>) -> impl Iterator<Item = &str> + Clone {
-        given.into_iter().flatten().map(String::as_str)
+fn named(rule: &NamedRuleWithOperations) -> Vec<(&str, &str, &str)> {
+    fn sorted(given: Option<&Vec<String>>) -> Vec<&str> {
+        let mut list: Vec<&str> = given.into_iter().flatten().map(String::as_str).collect();
+        list.sort_unstable();
+        list
     }
-    let versions = list(rule.api_versions.as_ref());
-    let resources = list(rule.resources.as_ref());
-    list(rule.api_groups.as_ref()).flat_map(move |group| {
-        let resources = resources.clone();
-        versions
-            .clone()
-            .flat_map(move |version| resources.clone().map(move |plural| (group, version, plural)))
-    })
+    let (groups, versions) = (sorted(rule.api_groups.as_ref()), sorted(rule.api_versions.as_ref()));
+    if groups.iter().chain(&versions).any(|name| name.contains('*')) {
+        return Vec::new();
+    }
+    // Subresources have no kind of their own to know.
+    let mut resources = sorted(rule.resources.as_ref());
+    resources.retain(|name| !name.contains(['*', '/']));
+    let of_group = |group| {
+        let resources = &resources;
+        let of_version = move |version| resources.iter().map(move |plural| (group, version, *plural));
+        versions.iter().copied().flat_map(of_version)
+    };
+    groups.iter().copied().flat_map(of_group).collect()
 }

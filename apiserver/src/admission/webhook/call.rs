@@ -48,7 +48,7 @@ impl<'a> Question<'a> {
         let view = View::new(request, &version, new).await?;
         let uid = uuid::Uuid::new_v4().to_string();
         let described = view.describe(&uid);
-        if !meant(permissions, hook, request, &view, &described)? {
+        if !meant(permissions, hook, request, &view, &described).await? {
             return Ok(None);
         }
         if request.persist == Persist::DryRun && hook.side_effects == SideEffects::Possible {
@@ -102,7 +102,7 @@ impl<'a> Question<'a> {
 }
 
 /// Whether the conditions of a webhook are met.
-fn meant(
+async fn meant(
     permissions: &Authorizer,
     hook: &Hook,
     request: &Request<'_>,
@@ -121,7 +121,7 @@ fn meant(
         params: &Value::Null,
         asker: &asker,
     };
-    match (hook.conditions.judge(&inputs.bindings()), hook.failure) {
+    match (hook.conditions.judge(&inputs).await, hook.failure) {
         (Verdict::Match, _) => Ok(true),
         (Verdict::NoMatch, _) | (Verdict::Unclear(_), FailurePolicy::Ignore) => Ok(false),
         (Verdict::Unclear(why), FailurePolicy::Fail) => {

@@ -190,8 +190,25 @@ fn of_people() -> Vec<ClusterRole> {
             ..paths(&["*"])
         },
     ];
-    // Not Secrets, nor roles: who reads these can become somebody else, or learns whom it is worth to become.
-    let view = vec![
+    let admin = vec![
+        rule(&[&READ[..], &WRITE].concat(), RBAC, &["rolebindings", "roles"]),
+        rule(&["create"], AUTHORIZATION, &["localsubjectaccessreviews"]),
+    ];
+    vec![
+        role("cluster-admin", everything),
+        whole("admin"),
+        part_of("admin", whole("edit")),
+        part_of("edit", whole("view")),
+        part_of("admin", role("system:aggregate-to-admin", admin)),
+        part_of("edit", role("system:aggregate-to-edit", edit())),
+        part_of("view", role("system:aggregate-to-view", view())),
+    ]
+}
+
+/// What may be looked at. Not Secrets, nor roles: who reads these can become somebody else, or learns whom it is worth to
+/// become.
+fn view() -> Vec<PolicyRule> {
+    vec![
         rule(
             &READ,
             "",
@@ -209,29 +226,39 @@ fn of_people() -> Vec<ClusterRole> {
             ],
         ),
         rule(&READ, EVENTS, &["events"]),
+        // There are none of these, and who lists them is to learn that.
+        rule(
+            &READ,
+            "",
+            &[
+                "endpoints",
+                "persistentvolumeclaims",
+                "replicationcontrollers",
+                "services",
+            ],
+        ),
+        rule(
+            &READ,
+            "apps",
+            &["daemonsets", "deployments", "replicasets", "statefulsets"],
+        ),
+        rule(&READ, "batch", &["cronjobs", "jobs"]),
+        rule(&READ, "networking.k8s.io", &["ingresses"]),
         rule(&READ, CI, &[&WORK[..], &STATUSES, &LOGS].concat()),
-    ];
-    let edit = vec![
+    ]
+}
+
+/// What may be written beside that.
+fn edit() -> Vec<PolicyRule> {
+    vec![
         rule(&READ, "", &["secrets"]),
         rule(&WRITE, "", &["configmaps", "events", "secrets", "serviceaccounts"]),
+        rule(&WRITE, EVENTS, &["events"]),
         rule(&["delete", "deletecollection"], "", &["pods"]),
         rule(&["create"], "", &["pods/eviction", "serviceaccounts/token"]),
         rule(&["impersonate"], "", &["serviceaccounts"]),
         rule(&WRITE, CI, &WORK),
         rule(&[&READ[..], &WRITE].concat(), LEASES, &["leases"]),
-    ];
-    let admin = vec![
-        rule(&[&READ[..], &WRITE].concat(), RBAC, &["rolebindings", "roles"]),
-        rule(&["create"], AUTHORIZATION, &["localsubjectaccessreviews"]),
-    ];
-    vec![
-        role("cluster-admin", everything),
-        whole("admin"),
-        part_of("admin", whole("edit")),
-        part_of("edit", whole("view")),
-        part_of("admin", role("system:aggregate-to-admin", admin)),
-        part_of("edit", role("system:aggregate-to-edit", edit)),
-        part_of("view", role("system:aggregate-to-view", view)),
     ]
 }
 
@@ -272,4 +299,76 @@ fn of_machines() -> Vec<ClusterRole> {
         role("system:node", node),
         role(CONTROLLERS, controllers),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Registry;
+
+    /// What who may view does not: who reads it becomes somebody else, or learns whom it is worth to become, or it is
+    /// read by those who write it.
+    const HIDDEN: [(&str, &str); 4] = [
+        ("", "secrets"),
+        (RBAC, "roles"),
+        (RBAC, "rolebindings"),
+        (LEASES, "leases"),
+    ];
+
+    fn allows(role: &ClusterRole, verb: &str, group: &str, resource: &str) -> bool {
+        let has = |list: &Option<Vec<String>>, what: &str| list.iter().flatten().any(|own| own == what);
+        let rules = role.rules.iter().flatten();
+        let mut allowing = rules.filter(|rule| {
+            has(&rule.api_groups, group) && has(&rule.resources, resource) && rule.verbs.iter().any(|own| own == verb)
+        });
+        allowing.next().is_some()
+    }
+
+    fn parts() -> [ClusterRole; 3] {
+        let all = of_people();
+        ["view", "edit", "admin"].map(|name| {
+            let name = format!("system:aggregate-to-{name}");
+            let found = all.iter().find(|role| role.metadata.name.as_ref() == Some(&name));
+            found.unwrap().clone()
+        })
+    }
+
+    #[test]
+    fn whoever_views_a_namespace_sees_every_kind_in_it_and_its_status() {
+        let [view, ..] = parts();
+        for row in Registry::new().table().resources() {
+            let (group, plural) = (row.group.as_str(), row.plural.as_str());
+            if !row.namespaced || HIDDEN.contains(&(group, plural)) {
+                continue;
+            }
+            let readable = |sub: &&str| matches!(*sub, "status" | "log" | "scale");
+            let subresources = row.subresources.iter().map(|sub| sub.what.name()).filter(readable);
+            for resource in subresources
+                .map(|sub| format!("{plural}/{sub}"))
+                .chain([plural.to_owned()])
+            {
+                for verb in READ {
+                    assert!(allows(&view, verb, group, &resource), "{verb} {resource} of {group:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_edits_a_namespace_writes_every_kind_of_ours_but_no_status() {
+        let [_, edit, admin] = parts();
+        for row in breakbulk_schemas::kinds::ALL {
+            let crd = row.crd();
+            let plural = crd.spec.names.plural;
+            for verb in WRITE {
+                assert!(allows(&edit, verb, CI, &plural), "{verb} {plural}");
+                for role in [&edit, &admin] {
+                    assert!(
+                        !allows(role, verb, CI, &format!("{plural}/status")),
+                        "{verb} {plural}/status"
+                    );
+                }
+            }
+        }
+    }
 }

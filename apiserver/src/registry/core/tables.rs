@@ -40,6 +40,7 @@ fn core_group() -> Vec<Row> {
         Row {
             subresources: STATUS,
             fields: &["spec.unschedulable"],
+            rules: rules::NODE,
             ..all(("Node", "nodes", &["no"]), through::<Node>)
         },
         Row {

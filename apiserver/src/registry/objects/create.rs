@@ -88,7 +88,7 @@ impl Objects {
                 metadata.insert("generation".to_owned(), Value::from(1));
             }
         }
-        check(resource, &value, None, remarks)?;
+        check(resource, &value, None, remarks).await?;
         let name = object::meta(&value, "name").to_owned();
         let subject = Subject { name: &name, ..subject };
         self.admitted(options, subject, Some(&value), remarks).await?;

@@ -1,11 +1,13 @@
 //! From what a client sent to an object of its kind's shape: what is unknown falls out, what is missing is filled in; and
 //! what is wrong with it is told in the words for what was sent.
 
+use breakbulk_cel::Budget;
 use breakbulk_schemas::field::{FieldError, Path};
 use serde_json::Value;
 
 use super::{FieldValidation, Origin, Submitted};
 use crate::admission::Remarks;
+use crate::aside;
 use crate::registry::resource::{Body, Resource};
 use crate::registry::{metadata, mistakes, object};
 use crate::status::{ApiError, ApiResult, Target};
@@ -169,9 +171,20 @@ pub(crate) fn declared(resource: &Resource, given: &mut Submitted, mode: FieldVa
 }
 
 /// Every mistake in an object that is about to be stored; what it is only warned of goes to the remarks.
-pub(super) fn check(resource: &Resource, value: &Value, old: Option<&Value>, remarks: &mut Remarks) -> ApiResult<()> {
+pub(super) async fn check(
+    resource: &Resource,
+    value: &Value,
+    old: Option<&Value>,
+    remarks: &mut Remarks,
+) -> ApiResult<()> {
     let mut errors: Vec<FieldError> = metadata::validate(value, old, resource);
-    let found = mistakes::all(resource, value, old);
+    let budget = Budget::for_object();
+    let look = |budget: &mut Budget| mistakes::all(resource, value, old, budget);
+    let found = if mistakes::compiles(resource) {
+        aside::evaluate_aside(budget, look).await
+    } else {
+        aside::evaluate(budget, look).await
+    };
     errors.extend(found.errors);
     remarks.warnings.extend(found.warnings);
     remarks.warnings.extend(metadata::warnings(value, old, resource));

@@ -184,7 +184,7 @@ impl Objects {
             metadata::next_generation(&mut new);
         }
         if !is_unchanged(&new, old) {
-            check(resource, &new, Some(old), remarks)?;
+            check(resource, &new, Some(old), remarks).await?;
             self.admitted(&options.write, subject, Some(&new), remarks).await?;
         }
         Ok(new)

@@ -14,7 +14,7 @@ pub(in crate::registry) const RULES: Rules = Rules {
 };
 
 /// What is limited in whole numbers.
-const COUNTED: [&str; 9] = [
+pub(super) const COUNTED: [&str; 9] = [
     "pods",
     "resourcequotas",
     "services",
@@ -46,7 +46,6 @@ const SCOPES: [&str; 6] = [
     "PriorityClass",
     "CrossNamespacePodAffinity",
 ];
-const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
 
 fn validate(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -56,11 +55,7 @@ fn validate(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         limits(&new["status"][field], &Path::root("status").child(field), &mut errors);
     }
     scopes(&new["spec"], &spec, &mut errors);
-    selector(
-        &new["spec"],
-        &spec.child("scopeSelector").child("matchExpressions"),
-        &mut errors,
-    );
+    selector(&new["spec"], &spec, &mut errors);
     let set = |quota: &Value| {
         let mut list: Vec<String> = names_of(&quota["spec"]["scopes"]).map(str::to_owned).collect();
         list.sort();
@@ -68,9 +63,17 @@ fn validate(new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     };
     if old.is_some_and(|old| set(old) != set(new)) {
         let detail = "field is immutable";
-        errors.push(FieldError::new(spec.child("scopes"), ErrorKind::Invalid, detail));
+        errors.push(wrong(spec.child("scopes"), &new["spec"]["scopes"], detail));
     }
     errors
+}
+
+/// A mistake in a whole list or object.
+fn wrong(path: Path, value: &Value, detail: &str) -> FieldError {
+    FieldError {
+        value: Some(value.to_string()),
+        ..FieldError::new(path, ErrorKind::Invalid, detail)
+    }
 }
 
 fn names_of(list: &Value) -> impl Iterator<Item = &str> {
@@ -119,59 +122,80 @@ fn is_standard(name: &str) -> bool {
     COUNTED.contains(&name) || MEASURED.contains(&name)
 }
 
+/// Scopes that a quota cannot have both.
+const PAIRS: [[&str; 2]; 2] = [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]];
+
+fn misfits(spec: &Value, scope: &str) -> usize {
+    let hard = spec["hard"].as_object().into_iter().flatten();
+    hard.filter(|(name, _)| is_standard(name) && !fits(scope, name)).count()
+}
+
+fn conflicts(given: &[&str]) -> usize {
+    let both = |pair: &&[&str; 2]| pair.iter().all(|scope| given.contains(scope));
+    PAIRS.iter().filter(both).count()
+}
+
 fn scopes(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
     let path = path.child("scopes");
     let given: Vec<&str> = names_of(&spec["scopes"]).collect();
-    let invalid = |detail: &str| FieldError::new(path.clone(), ErrorKind::Invalid, detail);
+    let invalid = |detail: &str| wrong(path.clone(), &spec["scopes"], detail);
     for scope in &given {
         if !SCOPES.contains(scope) {
-            errors.push(FieldError::invalid(path.clone(), scope, "unsupported scope"));
+            errors.push(invalid("unsupported scope"));
         }
-        let mut hard = spec["hard"].as_object().into_iter().flatten();
-        if hard.any(|(name, _)| is_standard(name) && !fits(scope, name)) {
-            errors.push(invalid("unsupported scope applied to resource"));
-        }
+        errors.extend((0..misfits(spec, scope)).map(|_| invalid("unsupported scope applied to resource")));
     }
-    for pair in [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]] {
-        if pair.iter().all(|scope| given.contains(scope)) {
-            errors.push(invalid("conflicting scopes"));
-        }
-    }
+    errors.extend((0..conflicts(&given)).map(|_| invalid("conflicting scopes")));
 }
 
+/// Upstream tells of no place in the list.
 fn selector(spec: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    let expressions = spec["scopeSelector"]["matchExpressions"].as_array();
-    for (index, expression) in expressions.into_iter().flatten().enumerate() {
-        let path = path.index(index);
-        let text = |field: &str| expression[field].as_str().unwrap_or("");
-        let (scope, operator) = (text("scopeName"), text("operator"));
+    let selector = &spec["scopeSelector"];
+    let expressions = path.child("scopeSelector").child("matchExpressions");
+    let mut given = Vec::new();
+    for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+        let scope = expression["scopeName"].as_str().unwrap_or("");
+        given.push(scope);
         if !SCOPES.contains(&scope) {
-            errors.push(FieldError::invalid(path.child("scopeName"), scope, "unsupported scope"));
-        }
-        if scope != "PriorityClass" && operator != "Exists" {
-            let detail = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, \
-                          ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, \
-                          ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
-            errors.push(FieldError::invalid(path.child("operator"), operator, detail));
-        } else if !OPERATORS.contains(&operator) {
             errors.push(FieldError::invalid(
-                path.child("operator"),
-                operator,
-                "not a valid selector operator",
+                expressions.child("scopeName"),
+                scope,
+                "unsupported scope",
             ));
         }
-        let some = names_of(&expression["values"]).next().is_some();
-        match (operator, some) {
-            ("In" | "NotIn", false) => {
-                let detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
-                errors.push(FieldError::new(path.child("values"), ErrorKind::Required, detail));
-            }
-            ("Exists" | "DoesNotExist", true) => {
-                let detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
-                errors.push(FieldError::new(path.child("values"), ErrorKind::Invalid, detail));
-            }
-            _ => {}
+        let unfit = "unsupported scope applied to resource";
+        errors.extend((0..misfits(spec, scope)).map(|_| wrong(expressions.clone(), selector, unfit)));
+        operator(expression, scope, &expressions, errors);
+    }
+    let conflict = || wrong(expressions.clone(), &spec["scopes"], "conflicting scopes");
+    errors.extend((0..conflicts(&given)).map(|_| conflict()));
+}
+
+fn operator(expression: &Value, scope: &str, path: &Path, errors: &mut Vec<FieldError>) {
+    let operator = expression["operator"].as_str().unwrap_or("");
+    let yes_or_no = SCOPES.contains(&scope) && scope != "PriorityClass";
+    if yes_or_no && operator != "Exists" {
+        let detail = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, \
+                      ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, \
+                      ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
+        errors.push(FieldError::invalid(path.child("operator"), operator, detail));
+    }
+    let values = &expression["values"];
+    match (operator, names_of(values).next().is_some()) {
+        ("In" | "NotIn", false) => {
+            let detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
+            errors.push(FieldError::new(path.child("values"), ErrorKind::Required, detail));
         }
+        ("Exists" | "DoesNotExist", true) => {
+            let detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
+            errors.push(wrong(path.child("values"), values, detail));
+        }
+        ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
+        _ => errors.push(FieldError::invalid(
+            path.child("operator"),
+            operator,
+            "not a valid selector operator",
+        )),
     }
 }
 
@@ -203,7 +227,7 @@ mod tests {
         assert!(told(&json!({"hard": {"pods": "1"}, "scopes": ["BestEffort", "NotTerminating"]})).is_empty());
         assert_eq!(
             told(&json!({"hard": {"cpu": "1"}, "scopes": ["BestEffort"]})),
-            ["spec.scopes: Invalid value: unsupported scope applied to resource"]
+            ["spec.scopes: Invalid value: [\"BestEffort\"]: unsupported scope applied to resource"]
         );
         assert_eq!(
             told(&json!({"scopes": ["Terminating", "NotTerminating", "Odd"]})).len(),
@@ -212,5 +236,14 @@ mod tests {
         let selector =
             json!({"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In"}]}});
         assert_eq!(told(&selector).len(), 1);
+        let selector = json!({"hard": {"cpu": "1"}, "scopeSelector": {"matchExpressions": [
+            {"scopeName": "BestEffort", "operator": "Exists"}, {"scopeName": "NotBestEffort", "operator": "In"},
+        ]}});
+        let told = told(&selector);
+        assert_eq!(told.len(), 4, "{told:#?}");
+        assert!(
+            told[0].starts_with("spec.scopeSelector.matchExpressions: Invalid value: {"),
+            "{told:#?}"
+        );
     }
 }

@@ -3,8 +3,8 @@
 use breakbulk_schemas::field::{ErrorKind, FieldError, Path};
 use serde_json::{Value, json};
 
-use crate::registry::object;
 use crate::registry::resource::Rules;
+use crate::registry::{names, object};
 
 pub(in crate::registry) const LEASE: Rules = Rules {
     validate: |lease, _| lease_errors(&lease["spec"]),
@@ -17,8 +17,8 @@ pub(in crate::registry) const PRIORITY_CLASS: Rules = Rules {
 
 /// The highest priority that is not the system's.
 const HIGHEST: i64 = 1_000_000_000;
-/// The classes of the system.
-const SYSTEM: [(&str, i64); 2] = [
+/// The classes of the system, by name and value.
+pub(crate) const SYSTEM_PRIORITIES: [(&str, i64); 2] = [
     ("system-node-critical", 2_000_001_000),
     ("system-cluster-critical", 2_000_000_000),
 ];
@@ -36,6 +36,9 @@ fn lease_errors(spec: &Value) -> Vec<FieldError> {
     };
     at_least("leaseDurationSeconds", 1, "must be greater than 0");
     at_least("leaseTransitions", 0, "must be greater than or equal to 0");
+    if let Some(strategy) = spec["strategy"].as_str() {
+        errors.extend(strategy_errors(strategy));
+    }
     let set = |field: &str| spec[field].as_str().is_some_and(|text| !text.is_empty());
     if set("preferredHolder") && !set("strategy") {
         let detail = "may only be specified if `strategy` is defined";
@@ -46,6 +49,23 @@ fn lease_errors(spec: &Value) -> Vec<FieldError> {
         ));
     }
     errors
+}
+
+/// The name of a way to choose a leader: Kubernetes' one, or somebody's own with a domain before it.
+fn strategy_errors(strategy: &str) -> Vec<FieldError> {
+    // Upstream's path says it twice.
+    let path = Path::root("spec").child("strategy").child("strategy");
+    if strategy.contains('/') {
+        let wrong = names::qualified(strategy).into_iter();
+        return wrong
+            .map(|detail| FieldError::invalid(path.clone(), strategy, detail))
+            .collect();
+    }
+    if strategy == "OldestEmulationVersion" {
+        return Vec::new();
+    }
+    let detail = "supported values: \"OldestEmulationVersion\"";
+    vec![FieldError::with_value(path, ErrorKind::NotSupported, strategy, detail)]
 }
 
 fn priority(class: &mut Value, _: Option<&Value>) {
@@ -83,18 +103,20 @@ fn priority_errors(class: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let detail = format!("maximum allowed value of a user defined priority is {HIGHEST}");
         errors.push(FieldError::new(Path::root("value"), ErrorKind::Forbidden, detail));
     }
-    if let Some(policy) = class["preemptionPolicy"].as_str()
-        && !matches!(policy, "Never" | "PreemptLowerPriority")
-    {
-        let path = Path::root("preemptionPolicy");
-        let expected = "supported values: \"Never\", \"PreemptLowerPriority\"";
-        errors.push(FieldError::with_value(path, ErrorKind::NotSupported, policy, expected));
+    let path = Path::root("preemptionPolicy");
+    match class["preemptionPolicy"].as_str() {
+        None | Some("PreemptLowerPriority" | "Never") => {}
+        Some("") => errors.push(FieldError::new(path, ErrorKind::Required, "")),
+        Some(policy) => {
+            let expected = "supported values: \"PreemptLowerPriority\", \"Never\"";
+            errors.push(FieldError::with_value(path, ErrorKind::NotSupported, policy, expected));
+        }
     }
     errors
 }
 
 fn not_of_the_system(name: &str, value: i64, default: bool) -> Option<String> {
-    let Some((_, known)) = SYSTEM.iter().find(|(known, _)| *known == name) else {
+    let Some((_, known)) = SYSTEM_PRIORITIES.iter().find(|(known, _)| *known == name) else {
         return Some(format!("{name} is not a known system priority class"));
     };
     if value != *known {
@@ -111,7 +133,7 @@ mod tests {
     fn a_priority_class_keeps_its_value_and_the_systems_names() {
         let class = |name: &str, value: i64| json!({"metadata": {"name": name}, "value": value});
         assert!(priority_errors(&class("mine", HIGHEST), None).is_empty());
-        assert!(priority_errors(&class(SYSTEM[0].0, SYSTEM[0].1), None).is_empty());
+        assert!(priority_errors(&class(SYSTEM_PRIORITIES[0].0, SYSTEM_PRIORITIES[0].1), None).is_empty());
         assert_eq!(priority_errors(&class("mine", HIGHEST + 1), None).len(), 1);
         assert_eq!(priority_errors(&class("system-mine", 1), None).len(), 1);
         let errors = priority_errors(&class("mine", 2), Some(&class("mine", 1)));
@@ -130,5 +152,8 @@ mod tests {
             errors[0].to_string(),
             "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"
         );
+        assert!(lease_errors(&json!({"strategy": "OldestEmulationVersion"})).is_empty());
+        assert!(lease_errors(&json!({"strategy": "e.org/own", "preferredHolder": "x"})).is_empty());
+        assert_eq!(lease_errors(&json!({"strategy": "Odd"})).len(), 1);
     }
 }

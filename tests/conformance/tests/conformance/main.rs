@@ -8,5 +8,6 @@
 mod clients;
 mod hostile;
 mod kubectl;
+mod quota;
 mod upstream;
 mod watch_model;
