@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::builtin::{self, PREFIX};
 use super::custom::{self, Form};
-use crate::registry::Resource;
+use crate::registry::{Body, Resource};
 
 /// A kind whose definitions hold those of metadata.
 const HAS_METADATA: (&str, &str) = ("", "Namespace");
@@ -17,6 +17,9 @@ pub(crate) fn whole(resource: &Resource) -> Option<Value> {
         let raw = Some(&definition.raw).filter(|raw| raw.is_object())?;
         let definitions = builtin::definitions_of(HAS_METADATA.0, HAS_METADATA.1);
         return Some(filled(&custom::full(raw, Form::V3), &definitions, &mut Vec::new()));
+    }
+    if matches!(resource.body, Body::Absent) {
+        return None;
     }
     let name = builtin::schema_name(&resource.group, &resource.version, &resource.kind)?;
     let definitions = builtin::definitions_of(&resource.group, &resource.kind);

@@ -217,14 +217,15 @@ async fn many_writers_and_a_reflector_end_with_the_same_state() {
             }
         })
     });
-    let writers: Vec<_> = writers.collect();
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     let mut last = 0;
+    // Opened before anything is written: what there is at the start is told by name and not by version.
     let mut stream = api
         .watch(&WatchParams::default().timeout(120), "0")
         .await
         .unwrap()
         .boxed();
+    let writers: Vec<_> = writers.collect();
     let done = futures::future::join_all(writers);
     let mut done = std::pin::pin!(done);
     let mut target: Option<u64> = None;
