@@ -16,6 +16,7 @@ mod kubectl;
 mod kubectl_auth;
 mod manners;
 mod openapi;
+mod pods;
 mod policies;
 mod quota;
 mod rbac;
