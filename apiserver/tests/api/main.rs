@@ -24,3 +24,4 @@ mod tokens;
 mod watch;
 mod webhooks;
 mod webhooks_hostile;
+mod websocket;
