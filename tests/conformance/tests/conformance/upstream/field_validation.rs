@@ -146,13 +146,11 @@ async fn duplicates(case: &Case) -> Result<()> {
     let twice = "line 6: key \"foo\" already set in map";
     let applied = apply(case, &format!("{path}/twice?{STRICT}"), &yaml).await?;
     applied.refused_saying(400, &["error strict decoding YAML", twice])?;
-    let created = case.send(
-        Method::POST,
-        &format!("{path}?{STRICT}"),
-        Some(YAML),
-        yaml.clone().into(),
-    );
-    created.await?.refused_saying(400, &["strict decoding error", twice])?;
+    let strictly = format!("{path}?{STRICT}");
+    let created = case
+        .send(Method::POST, &strictly, Some(YAML), yaml.clone().into())
+        .await?;
+    created.refused_saying(400, &["strict decoding error", twice])?;
     // Who does not ask for it is warned, and the last one counts.
     let applied = apply(case, &format!("{path}/twice?fieldManager=e2e"), &yaml).await?;
     ensure!(
