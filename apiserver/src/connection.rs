@@ -8,12 +8,14 @@
 mod together;
 
 use std::convert::Infallible;
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
+use futures::future::BoxFuture;
 use http::Request;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -48,10 +50,10 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 const STREAMS: u32 = 1000;
 
 /// A connection, as its requests see it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Connection(Arc<State>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// Requests and streams that are not over.
     open: AtomicUsize,
@@ -61,6 +63,18 @@ struct State {
     cut: CancellationToken,
     /// It is over.
     ended: CancellationToken,
+    /// What goes on on it when HTTP is over.
+    then: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, begun) = (&self.0.open, &self.0.begun);
+        f.debug_struct("Connection")
+            .field("open", open)
+            .field("begun", begun)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Connection {
@@ -92,6 +106,21 @@ impl Connection {
     /// Returns when the connection is over.
     pub async fn ended(&self) {
         self.0.ended.cancelled().await;
+    }
+
+    /// The connection is to become something else after its answer: that is run then, as a part of the connection.
+    pub fn then(&self, next: BoxFuture<'static, ()>) {
+        *self.0.then.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+    }
+
+    /// Runs what it is to become, unless it is cut.
+    async fn become_it(&self) {
+        let next = self.0.then.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(next) = next else { return };
+        tokio::select! {
+            () = next => {}
+            () = self.0.cut.cancelled() => {}
+        }
     }
 
     /// Returns when nothing has been asked for a while.
@@ -171,7 +200,7 @@ async fn requests(
         _ => Flush::AtOnce,
     };
     let (stream, mut sender) = together(tls, flush);
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = sender.drive(serving.as_mut()) => ended,
@@ -194,6 +223,7 @@ async fn requests(
     if let Err(error) = ended {
         tracing::debug!(error = %error, "a connection ended with an error");
     }
+    connection.become_it().await;
 }
 
 /// HTTP/2 and HTTP/1.1, with their bounds.

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::registry::{Resource, Subresource, Table};
 use crate::reviews::{self, Review};
@@ -204,6 +207,7 @@ fn legacy(resource: &Resource) -> Vec<Value> {
         "namespaced": resource.namespaced,
         "kind": resource.kind,
         "verbs": resource.verbs,
+        "storageVersionHash": storage_version_hash(resource),
     });
     if !resource.short_names.is_empty() {
         main["shortNames"] = json!(resource.short_names);
@@ -226,6 +230,14 @@ fn legacy(resource: &Resource) -> Vec<Value> {
         entry
     });
     std::iter::once(main).chain(below).collect()
+}
+
+/// What a client sees change when objects are stored in another version (`endpoints/discovery/storageversionhash.go`).
+fn storage_version_hash(resource: &Resource) -> String {
+    let stored = &resource.storage.api_version;
+    let group = if stored.contains('/') { "" } else { "/" };
+    let digest = Sha256::digest(format!("{group}{stored}/{}", resource.kind));
+    STANDARD.encode(&digest[..8])
 }
 
 fn aggregated(format: Format, items: &[Value]) -> Value {
@@ -301,6 +313,15 @@ mod tests {
         let mut versions = ["v1alpha1", "v10", "foo", "v1beta2", "v2", "v1", "v1beta10"];
         versions.sort_by_key(|version| std::cmp::Reverse(rank(version)));
         assert_eq!(versions, ["v10", "v2", "v1", "v1beta10", "v1beta2", "v1alpha1", "foo"]);
+    }
+
+    #[test]
+    fn a_storage_version_has_the_hash_that_upstream_gives_it() {
+        let table = crate::registry::Registry::new().table();
+        let legacy = resources(&table, "", "v1").unwrap();
+        let all = legacy["resources"].as_array().unwrap();
+        let maps = all.iter().find(|r| r["name"] == "configmaps").unwrap();
+        assert_eq!(maps["storageVersionHash"], "qFsyl6wFWjQ=");
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub enum Source {
 
 static NOTHING: LazyLock<FieldSet> = LazyLock::new(FieldSet::default);
 static STATUS: LazyLock<FieldSet> = LazyLock::new(|| fields(&json!({"f:status": {}})));
+static SPEC: LazyLock<FieldSet> = LazyLock::new(|| fields(&json!({"f:spec": {}})));
 static NOT_STATUS: LazyLock<FieldSet> = LazyLock::new(|| fields(&json!({"f:metadata": {}, "f:spec": {}})));
 
 fn fields(text: &Value) -> FieldSet {
@@ -70,6 +71,7 @@ impl MergeRules {
     ) -> Endpoint<'a> {
         let reset_fields = match part {
             Part::Main if resource.has_status() => &STATUS,
+            Part::Status if resource.status_takes_metadata() => &SPEC,
             Part::Status => &NOT_STATUS,
             Part::Main | Part::Finalize | Part::Scale(_) => &NOTHING,
         };

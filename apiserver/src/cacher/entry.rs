@@ -154,6 +154,16 @@ impl Entry {
         object::put_with_revision(out, &storage.header, &self.stored, self.revision);
     }
 
+    /// The same as an item of a list that says what its items are.
+    pub fn put_bare(&self, out: &mut BytesMut, storage: &Storage) {
+        object::put_bare(out, &storage.header, &self.stored, self.revision);
+    }
+
+    /// How many bytes [`Entry::put_bare`] writes.
+    pub fn bare_size(&self, storage: &Storage) -> usize {
+        object::bare_size(&storage.header, &self.stored, self.revision)
+    }
+
     /// How many bytes it is, about.
     pub fn size(&self) -> usize {
         self.stored.len() + object::REVISION_BYTES

@@ -34,6 +34,8 @@ impl Target<'_> {
         let mut given = body::parse(bytes, format)?;
         self.name_it(&mut given)?;
         let warnings = declared(self.resource, &mut given, write.field_validation)?;
+        let repeated = body::repeated_key(bytes, format).map(|key| format!("error converting YAML to JSON: {key}"));
+        let repeated = write.field_validation.judge(repeated, "error strict decoding YAML")?;
         write.ownership = Ownership::Declared;
         let manager = write.manager.clone();
         let apply = Apply {
@@ -44,7 +46,7 @@ impl Target<'_> {
             force,
         };
         let (code, mut written) = self.apply_or_create(part, write, &apply).await?;
-        written.warnings.extend(warnings);
+        written.warnings.extend(warnings.into_iter().chain(repeated));
         self.answer(code, written).await
     }
 

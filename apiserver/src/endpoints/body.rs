@@ -7,6 +7,7 @@ use breakbulk_protobuf::DecodeError;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use serde_saphyr::DuplicateKeyPolicy;
 
 use super::negotiate::Format;
 use crate::json;
@@ -64,13 +65,8 @@ pub(super) fn parse(bytes: &[u8], format: Format) -> ApiResult<Submitted> {
         Format::Json => parse_json(bytes),
         Format::Yaml => {
             let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("the body is not UTF-8"))?;
-            // Aliases are bounded by the parser's own budget; its depth is ours.
-            let options = serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: MAX_DEPTH } };
-            // What reads YAML takes tens of kilobytes of stack for each level of an unoptimised build.
-            let object: Value = stacker::maybe_grow(YAML_STACK, YAML_STACK, || {
-                serde_saphyr::from_str_with_options(text, options)
-            })
-            .map_err(|e| ApiError::bad_request(format!("the body is not valid YAML: {e}")))?;
+            let object = read_yaml(text, DuplicateKeyPolicy::LastWins)
+                .map_err(|e| ApiError::bad_request(format!("the body is not valid YAML: {e}")))?;
             Ok(Submitted::plain(object))
         }
         Format::Protobuf => match breakbulk_protobuf::decode(bytes) {
@@ -81,6 +77,37 @@ pub(super) fn parse(bytes: &[u8], format: Format) -> ApiResult<Submitted> {
                 "the body of the request is not valid protobuf: {error}"
             ))),
         },
+    }
+}
+
+/// Reads YAML. Its depth is bounded by us, and its aliases by the parser's own budget.
+fn read_yaml(text: &str, duplicates: DuplicateKeyPolicy) -> Result<Value, serde_saphyr::Error> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+        duplicate_keys: duplicates,
+    };
+    // What reads YAML takes tens of kilobytes of stack for each level of an unoptimised build.
+    stacker::maybe_grow(YAML_STACK, YAML_STACK, || {
+        serde_saphyr::from_str_with_options(text, options)
+    })
+}
+
+/// Of YAML that can be read: the first key that stands twice, as upstream's parser words it. A reader that does not look
+/// for it takes the last.
+pub(super) fn repeated_key(bytes: &[u8], format: Format) -> Option<String> {
+    let text = (format == Format::Yaml)
+        .then(|| std::str::from_utf8(bytes).ok())
+        .flatten()?;
+    let error = read_yaml(text, DuplicateKeyPolicy::Error).err()?;
+    let line = error.location()?.line();
+    match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().unwrap_or("");
+            Some(format!(
+                "yaml: unmarshal errors:\n  line {line}: key {key:?} already set in map"
+            ))
+        }
+        _ => None,
     }
 }
 
@@ -111,6 +138,17 @@ mod tests {
                 assert_eq!(refused.code(), 400, "{format:?} {open}");
             }
         }
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_taken_from_the_last_and_told() {
+        let text = b"a: 1\nb:\n  c: 2\n  c: 3\n";
+        let read = parse(text, Format::Yaml).unwrap();
+        assert_eq!(read.object, serde_json::json!({"a": 1, "b": {"c": 3}}));
+        let told = repeated_key(text, Format::Yaml).unwrap();
+        assert_eq!(told, "yaml: unmarshal errors:\n  line 4: key \"c\" already set in map");
+        assert_eq!(repeated_key(b"a: 1\nb: [{a: 1}, {a: 2}]\n", Format::Yaml), None);
+        assert_eq!(repeated_key(b"{\"a\": 1, \"a\": 2}", Format::Json), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::respond::{self, Answer};
 use super::write::Target;
 use crate::joblog::{LogError, LogQuery};
+use crate::registry::CONTAINER;
 use crate::status::{ApiError, ApiResult};
 
 impl Target<'_> {
@@ -19,6 +20,7 @@ impl Target<'_> {
         );
         let query = LogQuery::parse(self.query.pairs(), Timestamp::now());
         let query = query.map_err(|e| ApiError::bad_request(e.to_string()))?;
+        self.check_container(name)?;
         let logs = &self.app.logs;
         let of_run = self.resource.plural == "pipelineruns";
         let open = || {
@@ -36,6 +38,11 @@ impl Target<'_> {
         }
         let body = body.map_err(|error| match error {
             LogError::NotFound => ApiError::not_found(self.resource.target(name)),
+            // As a kubelet says it.
+            LogError::NoPrevious if self.resource.plural == "pods" => ApiError::bad_request(format!(
+                "previous terminated container \"{CONTAINER}\" in pod \"{name}\" not found"
+            )),
+            LogError::NoPrevious => ApiError::bad_request(error.to_string()),
             LogError::Cursor(_) => ApiError::bad_request(error.to_string()),
             LogError::Read(error) => {
                 tracing::error!(%error, namespace, name, "a log cannot be read");
@@ -50,5 +57,15 @@ impl Target<'_> {
         let mut answer = respond::content(StatusCode::OK, media, bytes::Bytes::new());
         *answer.body_mut() = Body::from_stream(body.take_until(self.app.shutdown.clone().cancelled_owned()));
         Ok(answer)
+    }
+
+    /// A Pod has one container, and a reader who names another is told so, as upstream.
+    fn check_container(&self, pod: &str) -> ApiResult<()> {
+        match self.query.get("container") {
+            Some(other) if self.resource.plural == "pods" && !matches!(other, "" | CONTAINER) => Err(
+                ApiError::bad_request(format!("container {other} is not valid for pod {pod}")),
+            ),
+            _ => Ok(()),
+        }
     }
 }

@@ -31,6 +31,7 @@ mod shapes;
 mod status;
 mod transform;
 mod watch;
+mod websocket;
 mod write;
 
 use std::sync::Arc;
@@ -59,6 +60,7 @@ use crate::status::Target as About;
 use crate::status::{ApiError, ApiResult};
 use query::Query;
 use respond::Answer;
+use websocket::Wish;
 use write::Target;
 
 pub use path::ObjectPath;
@@ -120,14 +122,19 @@ fn key_prefix(resource: &Resource, namespace: Option<&str>) -> String {
 }
 
 /// Answers a request on a connection whose certificate names `connection`.
-pub async fn handle(app: Arc<App>, connection: Arc<Identity>, request: Request<Body>) -> Answer {
+pub async fn handle(app: Arc<App>, connection: Arc<Identity>, mut request: Request<Body>) -> Answer {
     if ingest::is_ingest(request.uri().path()) {
         let sending = request.extensions().get::<Connection>().cloned();
         let answer = ingest::handle(app.ingest.clone(), &connection, request).await;
         return answer.map(|body| sending.map_or(Body::empty(), |c| c.while_sent(body)));
     }
+    let wish = Wish::take(&mut request).zip(request.extensions().get::<Connection>().cloned());
     let who = identify(&app, &connection, request.headers()).await;
-    filters::serve(app, who, request).await
+    let answer = filters::serve(app, who, request).await;
+    match wish {
+        Some((wish, connection)) => wish.grant(answer, &connection),
+        None => answer,
+    }
 }
 
 /// Who sends a request.

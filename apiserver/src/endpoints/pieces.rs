@@ -12,18 +12,39 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use hyper::body::{Frame, SizeHint};
 
 use crate::cacher::Entry;
-use crate::registry::Storage;
+use crate::registry::{Body, Resource, Storage};
 
 /// Bytes made at a time: so few that they are still in the processor's cache when they are encrypted.
 pub(super) const PIECE: usize = 128 << 10;
 /// What ends a list.
 const END: &[u8] = b"]}";
 
+/// What an item of a list says of its version and kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Items {
+    /// Both: a custom resource is the same alone and in a list.
+    Named,
+    /// Nothing: of Kubernetes' own kinds upstream leaves that to the list, whose clients compare what they read with what
+    /// they wrote.
+    Bare,
+}
+
+impl Items {
+    /// Those of a resource.
+    pub(super) fn of(resource: &Resource) -> Self {
+        match resource.body {
+            Body::Schema(_) => Self::Named,
+            Body::Typed(_) | Body::Absent => Self::Bare,
+        }
+    }
+}
+
 /// A list that is still to be written.
 pub(super) struct Pieces {
     head: String,
     entries: Vec<Arc<Entry>>,
     storage: Arc<Storage>,
+    items: Items,
     /// The next to be written, counted from 0.
     next: usize,
     left: u64,
@@ -31,14 +52,19 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// `head` ends where the first object begins.
-    pub(super) fn new(head: String, entries: Vec<Arc<Entry>>, storage: Arc<Storage>) -> Self {
-        let objects: usize = entries.iter().map(|entry| entry.exact_size(&storage)).sum();
+    pub(super) fn new(head: String, entries: Vec<Arc<Entry>>, storage: Arc<Storage>, items: Items) -> Self {
+        let size = |entry: &Arc<Entry>| match items {
+            Items::Named => entry.exact_size(&storage),
+            Items::Bare => entry.bare_size(&storage),
+        };
+        let objects: usize = entries.iter().map(size).sum();
         let commas = entries.len().saturating_sub(1);
         let left = (head.len() + objects + commas + END.len()) as u64;
         Self {
             head,
             entries,
             storage,
+            items,
             next: 0,
             left,
         }
@@ -68,7 +94,10 @@ impl Pieces {
             if self.next > 0 {
                 out.put_u8(b',');
             }
-            entry.put(&mut out, &self.storage);
+            match self.items {
+                Items::Named => entry.put(&mut out, &self.storage),
+                Items::Bare => entry.put_bare(&mut out, &self.storage),
+            }
             self.next += 1;
         }
         if self.next == self.entries.len() {
@@ -102,11 +131,12 @@ impl HttpBody for Pieces {
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt as _;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::registry::{Registry, object};
 
-    fn pieces(count: usize, text_bytes: usize) -> Pieces {
+    fn pieces(count: usize, text_bytes: usize, items: Items) -> Pieces {
         let resource = Registry::new().find("", "v1", "configmaps").unwrap();
         let entry = |index: usize| {
             let name = format!("c{index}");
@@ -116,19 +146,33 @@ mod tests {
             Arc::new(Entry::new(&resource.storage, name.into(), stored, revision))
         };
         let entries = (0..count).map(entry).collect();
-        Pieces::new("{\"items\":[".to_owned(), entries, resource.storage.clone())
+        Pieces::new("{\"items\":[".to_owned(), entries, resource.storage.clone(), items)
     }
 
     #[tokio::test]
     async fn a_list_is_whole_and_as_long_as_it_said_in_one_piece_and_in_many() {
-        for (count, text_bytes) in [(0, 0), (1, 10), (1, PIECE * 2), (20, 100), (100, 10_000), (3, PIECE)] {
-            let one = pieces(count, text_bytes);
-            let many = pieces(count, text_bytes);
+        let sizes = [(0, 0), (1, 10), (1, PIECE * 2), (20, 100), (100, 10_000), (3, PIECE)];
+        let bare = sizes.map(|size| (size, Items::Bare));
+        let named = sizes.map(|size| (size, Items::Named));
+        for ((count, text_bytes), items) in bare.into_iter().chain(named) {
+            let one = pieces(count, text_bytes, items);
+            let many = pieces(count, text_bytes, items);
             let said = one.left();
             let whole = one.whole();
             assert_eq!(whole.len() as u64, said);
             let parsed: serde_json::Value = serde_json::from_slice(&whole).unwrap();
-            assert_eq!(parsed["items"].as_array().unwrap().len(), count);
+            let parsed = parsed["items"].as_array().unwrap();
+            assert_eq!(parsed.len(), count);
+            let kind = if items == Items::Named {
+                json!("ConfigMap")
+            } else {
+                Value::Null
+            };
+            assert!(
+                parsed
+                    .iter()
+                    .all(|item| item["kind"] == kind && item["metadata"]["name"].is_string())
+            );
             assert_eq!(many.collect().await.unwrap().to_bytes(), whole);
         }
     }

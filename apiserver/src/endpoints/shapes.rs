@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::negotiate::Shape;
-use super::pieces::{PIECE, Pieces};
+use super::pieces::{Items, PIECE, Pieces};
 use crate::cacher::Entry;
 use crate::registry::Resource;
 use crate::status::{ApiError, ApiResult};
@@ -81,6 +81,10 @@ pub(super) fn list(
 ) -> ApiResult<Bytes> {
     let metadata = head.metadata();
     match shape {
+        Shape::Plain if Items::of(resource) == Items::Bare => {
+            let items: Vec<Bytes> = items.iter().map(|item| bare(parse(item))).collect();
+            Ok(join(&resource.list_kind, &resource.api_version(), &metadata, &items))
+        }
         Shape::Plain => Ok(join(&resource.list_kind, &resource.api_version(), &metadata, items)),
         Shape::MetadataList => {
             let items: Vec<Bytes> = items.iter().map(|i| partial(parse(i)).to_string().into()).collect();
@@ -96,10 +100,18 @@ pub(super) fn list(
     }
 }
 
+/// An item of a list that says what its items are.
+fn bare(mut object: Value) -> Bytes {
+    if let Some(object) = object.as_object_mut() {
+        object.retain(|name, _| name != "apiVersion" && name != "kind");
+    }
+    object.to_string().into()
+}
+
 /// A list of objects as they are stored: copied, never parsed; a large one only while it is sent.
 pub(super) fn plain_list(resource: &Resource, entries: Vec<Arc<Entry>>, head: &ListHead) -> Body {
     let head = opening(&resource.list_kind, &resource.api_version(), &head.metadata());
-    let pieces = Pieces::new(head, entries, resource.storage.clone());
+    let pieces = Pieces::new(head, entries, resource.storage.clone(), Items::of(resource));
     if pieces.left() <= PIECE as u64 {
         return Body::from(pieces.whole());
     }
@@ -212,8 +224,9 @@ fn table(
         })
         .collect();
     let definitions = match definitions {
-        Definitions::Shown => columns.definitions(),
-        Definitions::Left => Vec::new(),
+        Definitions::Shown => columns.definitions().into(),
+        // Null, as a Go slice that nobody made.
+        Definitions::Left => Value::Null,
     };
     json!({
         "kind": "Table",

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::deletion::{self, Deletion};
 use super::edits::{Patch, Replace, ScaleEdit};
 use super::lines::Framing;
-use super::negotiate::{Known, Media, PatchFormat, Shape, Strategic};
+use super::negotiate::{Format, Known, Media, PatchFormat, Shape, Strategic};
 use super::query::Query;
 use super::respond::{self, Answer};
 use super::shapes::{self, RowObject};
@@ -22,7 +22,7 @@ use crate::authentication::Identity;
 use crate::cacher::Entry;
 use crate::openapi;
 use crate::registry::objects::{
-    DeleteOptions, Deleted, Edit, Part, Persist, UpdateOptions, Versioned, WriteOptions, Written,
+    DeleteOptions, Deleted, Edit, Part, Persist, Submitted, UpdateOptions, Versioned, WriteOptions, Written,
 };
 use crate::registry::{Accepting, Resource, Sub, object};
 use crate::status::{ApiError, ApiResult};
@@ -107,12 +107,13 @@ impl Target<'_> {
         let options = self.write_options()?;
         self.shape()?;
         let format = negotiate::body_format(self.headers)?;
-        let submitted = body::parse(&body::read(request).await?, format)?;
+        let (submitted, repeated) = self.document(request, format, &options).await?;
         self.only_its_own(&submitted.object)?;
         let objects = &self.app.objects;
-        let written = objects
+        let mut written = objects
             .create(self.resource, self.namespace(), submitted, &options)
             .await?;
+        written.warnings.extend(repeated);
         self.answer(StatusCode::CREATED, written).await
     }
 
@@ -149,9 +150,26 @@ impl Target<'_> {
         let write = self.write_options()?;
         self.shape()?;
         let format = negotiate::body_format(self.headers)?;
-        let submitted = body::parse(&body::read(request).await?, format)?;
+        let (submitted, repeated) = self.document(request, format, &write).await?;
         let replace = Replace(submitted);
-        self.write(part, Versioned::Required, write, replace).await
+        let mut answer = self.write(part, Versioned::Required, write, replace).await?;
+        respond::warn(&mut answer, repeated.as_slice());
+        Ok(answer)
+    }
+
+    /// A body that is a whole object, and a warning about a key that YAML has twice.
+    async fn document(
+        &self,
+        request: Body,
+        format: Format,
+        write: &WriteOptions,
+    ) -> ApiResult<(Submitted, Option<String>)> {
+        let bytes = body::read(request).await?;
+        let submitted = body::parse(&bytes, format)?;
+        let (kind, version) = (&self.resource.kind, &self.resource.version);
+        let refusal = format!("{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error");
+        let repeated = body::repeated_key(&bytes, format);
+        Ok((submitted, write.field_validation.judge(repeated, &refusal)?))
     }
 
     /// PATCH.

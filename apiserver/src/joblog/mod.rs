@@ -51,6 +51,9 @@ pub enum LogError {
     /// There is no such object.
     #[error("there is no such object")]
     NotFound,
+    /// There was no attempt before the latest.
+    #[error("there was no attempt before the latest")]
+    NoPrevious,
     /// The cursor is none of this log's.
     #[error("resourceVersion: Invalid value: {0:?}: is not a place in this log")]
     Cursor(String),
@@ -92,8 +95,10 @@ impl JobLogs {
 
     /// The log of a Job.
     pub fn job(&self, namespace: &str, name: &str, query: &LogQuery) -> Result<Body, LogError> {
-        if self.jobs.job(namespace, name).is_none() {
-            return Err(LogError::NotFound);
+        let job = self.jobs.job(namespace, name).ok_or(LogError::NotFound)?;
+        let before_latest = job.last_attempt().is_some_and(|latest| latest.number > 1);
+        if query.attempt == query::Which::Previous && !before_latest {
+            return Err(LogError::NoPrevious);
         }
         let from = query.after.as_deref().map(cursor::parse_job).transpose()?;
         let reader = job::JobReader::new(self, namespace, name, job::From::new(query, from));

@@ -22,6 +22,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+pub(crate) use self::core::CONTAINER;
 pub(crate) use events::SEEN as EVENT_SEEN;
 
 pub use custom::{DefinitionError, Rows, rows as definition_rows};

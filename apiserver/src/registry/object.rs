@@ -16,6 +16,9 @@ pub fn header(api_version: &str, kind: &str) -> Bytes {
     .into()
 }
 
+/// What an item of a list begins with that does not say what it is.
+const BARE: &[u8] = b"{\"metadata\":{";
+
 /// The beginning of an object as it says itself what it is.
 pub fn header_of(object: &Map<String, Value>) -> Bytes {
     let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or("");
@@ -68,12 +71,22 @@ pub fn with_revision(header: &[u8], stored: &[u8], revision: u64) -> Bytes {
 
 /// The same, behind what is there already.
 pub fn put_with_revision(out: &mut BytesMut, header: &[u8], stored: &[u8], revision: u64) {
+    put_headed(out, header, header, stored, revision);
+}
+
+/// The same for an item of a list, without version and kind: the list says them.
+pub fn put_bare(out: &mut BytesMut, header: &[u8], stored: &[u8], revision: u64) {
+    put_headed(out, header, BARE, stored, revision);
+}
+
+/// Writes what is stored with `header`, with another header in its place.
+fn put_headed(out: &mut BytesMut, header: &[u8], written: &[u8], stored: &[u8], revision: u64) {
     let Some(rest) = stored.strip_prefix(header) else {
         out.put_slice(&foreign(stored, revision));
         return;
     };
     out.reserve(stored.len() + REVISION_BYTES);
-    out.put_slice(header);
+    out.put_slice(written);
     out.put_slice(FIELD);
     put_decimal(out, revision);
     out.put_u8(b'"');
@@ -91,6 +104,16 @@ pub fn size_with_revision(header: &[u8], stored: &[u8], revision: u64) -> usize 
     let digits = revision.checked_ilog10().unwrap_or(0) as usize + 1;
     let comma = usize::from(!rest.starts_with(b"}"));
     stored.len() + FIELD.len() + digits + 1 + comma
+}
+
+/// How many bytes [`put_bare`] writes.
+pub fn bare_size(header: &[u8], stored: &[u8], revision: u64) -> usize {
+    let whole = size_with_revision(header, stored, revision);
+    if stored.starts_with(header) {
+        whole + BARE.len() - header.len()
+    } else {
+        whole
+    }
 }
 
 fn put_decimal(out: &mut BytesMut, number: u64) {

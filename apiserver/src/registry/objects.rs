@@ -53,6 +53,18 @@ impl FieldValidation {
             Self::Strict => "Strict",
         }
     }
+
+    /// What becomes of a mistake in how a body is written: nothing, a warning, or a refusal that begins with `refusal`.
+    ///
+    /// # Errors
+    /// 400 where it is strict.
+    pub fn judge(self, mistake: Option<String>, refusal: &str) -> ApiResult<Option<String>> {
+        match (self, mistake) {
+            (Self::Strict, Some(mistake)) => Err(ApiError::bad_request(format!("{refusal}: {mistake}"))),
+            (Self::Warn, mistake) => Ok(mistake),
+            (Self::Ignore, _) | (_, None) => Ok(None),
+        }
+    }
 }
 
 /// Whether a write is kept.

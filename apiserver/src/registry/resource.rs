@@ -372,6 +372,12 @@ impl Resource {
         self.subresources.iter().find(|sub| sub.what.name() == name)
     }
 
+    /// Whether who writes the status may write the metadata with it. The strategies of the core group leave it
+    /// (`pkg/registry/core/namespace/strategy.go`, `NewStatusStrategy`); those of later groups keep it as it was.
+    pub fn status_takes_metadata(&self) -> bool {
+        self.group.is_empty()
+    }
+
     /// Whether its status is written apart.
     pub fn has_status(&self) -> bool {
         self.subresource("status").is_some()

@@ -88,6 +88,11 @@ impl TestServer {
         client(&std::fs::read_to_string(&self.kubeconfig).unwrap()).await
     }
 
+    /// How the administrator reaches it.
+    pub(crate) async fn client_config(&self) -> kube::Config {
+        client_config(&std::fs::read_to_string(&self.kubeconfig).unwrap()).await
+    }
+
     /// The administrator, told at once when he is refused.
     pub(crate) async fn client_without_retries(&self) -> kube::Client {
         let mut config = client_config(&std::fs::read_to_string(&self.kubeconfig).unwrap()).await;

@@ -22,6 +22,7 @@ use crate::cacher::StorageCache;
 use crate::managed::{MergeRules, Source};
 use crate::table::Columns;
 
+pub(crate) use pods::CONTAINER;
 pub(super) use pods::FIELDS as POD_FIELDS;
 
 /// What can be done with objects that are stored.

@@ -16,7 +16,7 @@ use crate::registry::resource::{
 use crate::table::Columns;
 
 /// The one container.
-const CONTAINER: &str = "job";
+pub(crate) const CONTAINER: &str = "job";
 /// The exit code of what has none: ended by a signal that is not known, never started, lost.
 const NO_EXIT_CODE: i64 = 255;
 

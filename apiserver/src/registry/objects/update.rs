@@ -288,6 +288,7 @@ fn keep_other_parts(resource: &Resource, new: &mut Value, old: &Value, part: &Pa
                 take(new, old, "spec");
             }
         }
+        Part::Status if resource.status_takes_metadata() => with_metadata(new, old, "status"),
         Part::Status => only(new, old, "status"),
         Part::Finalize => only(new, old, "spec"),
         // The change was made on the whole object, at this one place.
@@ -312,6 +313,13 @@ fn only(new: &mut Value, old: &Value, field: &str) {
     if let (Some(managed), Some(metadata)) = (managed, new["metadata"].as_object_mut()) {
         metadata.insert("managedFields".to_owned(), managed);
     }
+}
+
+/// The old object with one field and the metadata of the new one.
+fn with_metadata(new: &mut Value, old: &Value, field: &str) {
+    let metadata = new.as_object_mut().and_then(|new| new.remove("metadata"));
+    only(new, old, field);
+    set(new, "metadata", metadata.or_else(|| old.get("metadata").cloned()));
 }
 
 fn take(new: &mut Value, old: &Value, field: &str) {

@@ -92,6 +92,11 @@ async fn status(case: &Case) -> Result<()> {
         "status": { "conditions": [condition("StatusPatch")] } });
     let patched = case.patch(&status, Patch::Merge, &body).await?;
     ensure!(has(&patched, "StatusPatch"), "{patched}");
+    // What is written through the status of a namespace may carry metadata.
+    ensure!(
+        patched["metadata"]["annotations"]["e2e-patched-ns-status"] == name,
+        "{patched}"
+    );
     let updated = case
         .edit(&status, |object| {
             if let Some(conditions) = object["status"]["conditions"].as_array_mut() {
