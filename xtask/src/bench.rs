@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: builds a release and starts the benchmark, which is an example of the tests' crate.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use crate::process;
@@ -13,6 +15,9 @@ pub(crate) struct Args {
     /// The store: embedded or etcd
     #[arg(long, default_value = "embedded")]
     store: String,
+    /// A kube-apiserver with nothing in it, to be measured in the same rounds: a kubeconfig with a client certificate
+    #[arg(long, value_name = "KUBECONFIG")]
+    peer: Option<PathBuf>,
     /// Only figures of groups whose names contain one of these
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -33,6 +38,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     cargo.arg("--");
     if args.quick {
         cargo.arg("--quick");
+    }
+    if let Some(kubeconfig) = &args.peer {
+        cargo.arg("--peer").arg(kubeconfig);
     }
     cargo.args(["--store", &args.store]).args(&args.names);
     process::run(cargo)

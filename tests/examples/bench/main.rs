@@ -15,12 +15,15 @@ mod stored;
 mod watchers;
 mod wire;
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 use breakbulk_tests::store::Kind;
-use breakbulk_tests::up::Up;
+use breakbulk_tests::up::{Up, address};
 use clap::Parser;
 
 use crate::report::Figure;
+use crate::wire::Wire;
 
 /// What is measured together. Those of the API are of the API server alone, in a process of its own.
 const GROUPS: [&str; 10] = [
@@ -45,6 +48,9 @@ struct Args {
     /// The store: embedded or etcd
     #[arg(long, default_value = "embedded")]
     store: String,
+    /// A kube-apiserver with nothing in it, to be measured in the same rounds: a kubeconfig with a client certificate
+    #[arg(long, value_name = "KUBECONFIG")]
+    peer: Option<PathBuf>,
     /// Only groups whose names contain one of these
     names: Vec<String>,
 }
@@ -81,6 +87,10 @@ async fn main() -> Result<()> {
     } else {
         Kind::Embedded
     };
+    let peer = match &args.peer {
+        Some(kubeconfig) => Some(Wire::open(kubeconfig, address(kubeconfig)?).await?),
+        None => None,
+    };
     let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|part| name.contains(part.as_str()));
     let mut figures = Vec::new();
     for group in GROUPS {
@@ -88,7 +98,7 @@ async fn main() -> Result<()> {
             continue;
         }
         eprintln!("measuring {group} …");
-        match Box::pin(measure(group, kind, effort))
+        match Box::pin(measure(group, kind, effort, peer.as_ref()))
             .await
             .with_context(|| format!("measuring {group}"))
         {
@@ -101,11 +111,11 @@ async fn main() -> Result<()> {
     report::write(&figures, effort.rounds)
 }
 
-async fn measure(group: &str, kind: Kind, effort: Effort) -> Result<Vec<Figure>> {
+async fn measure(group: &str, kind: Kind, effort: Effort, peer: Option<&Wire>) -> Result<Vec<Figure>> {
     match group {
         "start" => return start::measure(kind, effort).await,
-        "api" => return api::measure(kind, effort).await,
-        "api-watchers" => return watchers::fan_out(kind, effort).await,
+        "api" => return api::measure(kind, effort, peer).await,
+        "api-watchers" => return watchers::fan_out(kind, effort, peer).await,
         "api-idle-watch" => return watchers::idle(kind, effort).await,
         "api-memory" => return stored::memory(kind, effort).await,
         "api-delete" => return stored::delete_collection(kind, effort).await,

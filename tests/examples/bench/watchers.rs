@@ -49,38 +49,50 @@ impl Seen {
     }
 }
 
-pub(crate) async fn fan_out(kind: Kind, effort: Effort) -> Result<Vec<Figure>> {
+pub(crate) async fn fan_out(kind: Kind, effort: Effort, peer: Option<&Wire>) -> Result<Vec<Figure>> {
     let server = Server::start(kind).await?;
-    let mut line = server.wire.line().await?;
-    line.ask("POST", CONFIG_MAPS, config_map("watched", 600)).await?;
-    let path = format!("{CONFIG_MAPS}/watched");
+    for wire in [Some(&server.wire), peer].into_iter().flatten() {
+        let object = config_map("watched", 600);
+        wire.line().await?.ask("POST", CONFIG_MAPS, object).await?;
+    }
     let mut figures = Vec::new();
-    for (watchers, peer, reach) in STEPS {
-        let (mut rounds, mut floors) = (Vec::new(), Vec::new());
-        for _ in 0..effort.rounds {
+    for (watchers, known, reach) in STEPS {
+        let (mut ours, mut theirs, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..effort.rounds {
             let samples = effort.samples(if watchers > 100 { 100 } else { 300 });
             floors.push(crate::floors::fan_out(watchers, PER_CONNECTION, samples).await?);
-            let (seen, mut tasks) = watch(&server.wire, watchers, PER_CONNECTION, &watch_path(), 1).await?;
-            let mut times = Vec::new();
-            for count in 0..samples {
-                let change = json!({ "data": { "count": format!("{count}-{watchers}-{}", rounds.len()) } });
-                let start = Instant::now();
-                let patched = line.ask("PATCH", &path, change.to_string());
-                let all = async {
-                    seen.everybody(watchers).await;
-                    anyhow::Ok(millis(start.elapsed()))
-                };
-                times.push(tokio::try_join!(patched, all)?.1);
+            ours.push(told(&server.wire, watchers, samples, round).await?);
+            if let Some(wire) = peer {
+                theirs.push(told(wire, watchers, samples, round).await?);
             }
-            tasks.abort_all();
-            while tasks.join_next().await.is_some() {}
-            rounds.push(median(&times));
         }
         let what = format!("patch → event at the last of {watchers} watchers, p50");
-        let figure = Figure::new(what, "ms", rounds).floor("bare HTTP/2 over TLS", median(&floors));
+        let figure = Figure::new(what, "ms", ours).floor("bare HTTP/2 over TLS", median(&floors));
+        let peer = if theirs.is_empty() { known } else { median(&theirs) };
         figures.push(figure.peer(peer).reach(reach));
     }
     Ok(figures)
+}
+
+/// From a patch to the event at the last of so many watchers, in ms.
+async fn told(wire: &Wire, watchers: usize, samples: usize, round: usize) -> Result<f64> {
+    let mut line = wire.line().await?;
+    let path = format!("{CONFIG_MAPS}/watched");
+    let (seen, mut tasks) = watch(wire, watchers, PER_CONNECTION, &watch_path(), 1).await?;
+    let mut times = Vec::new();
+    for count in 0..samples {
+        let change = json!({ "data": { "count": format!("{count}-{watchers}-{round}") } });
+        let start = Instant::now();
+        let patched = line.ask("PATCH", &path, change.to_string());
+        let all = async {
+            seen.everybody(watchers).await;
+            anyhow::Ok(millis(start.elapsed()))
+        };
+        times.push(tokio::try_join!(patched, all)?.1);
+    }
+    tasks.abort_all();
+    while tasks.join_next().await.is_some() {}
+    Ok(median(&times))
 }
 
 fn watch_path() -> String {
