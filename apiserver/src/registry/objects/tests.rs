@@ -107,7 +107,8 @@ impl Bench {
         let found = self.store.store.get(&key).await.unwrap().0.unwrap();
         let mut object: Value = serde_json::from_slice(&found.value).unwrap();
         object["data"][member] = Value::from(value);
-        let txn = Txn::update(key, found.mod_revision, object.to_string());
+        let stored = self.objects.prepared(&self.resource, &object).await.unwrap().stored;
+        let txn = Txn::update(key, found.mod_revision, stored);
         match self.store.txn(txn).await.unwrap() {
             TxnOutcome::Committed { revision } => revision.0.to_string(),
             conflict @ TxnOutcome::Conflict { .. } => panic!("{conflict:?}"),
