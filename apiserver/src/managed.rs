@@ -4,7 +4,7 @@
 
 mod replay;
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{LazyLock, OnceLock};
 
 use breakbulk_structured_merge::{
     ApplyError, Endpoint, FieldSet, Force, Schema, Unconverted, Versions, Writer, keep_unchanged_times,
@@ -12,6 +12,7 @@ use breakbulk_structured_merge::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::definitions::served::Written;
 use crate::openapi;
 use crate::registry::Resource;
 use crate::registry::objects::Part;
@@ -29,7 +30,7 @@ pub struct MergeRules {
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A definition.
-    Definition(Arc<Value>),
+    Definition(Written),
     /// Kubernetes' own kind of this group and name.
     Builtin {
         /// The group; empty for the core group.
@@ -88,7 +89,7 @@ impl MergeRules {
 impl Source {
     fn read(&self) -> Schema {
         match self {
-            Self::Definition(raw) => Schema::of_object(raw, &|_| None),
+            Self::Definition(raw) => Schema::of_object(&raw.value(), &|_| None),
             Self::Builtin { group, kind } => {
                 let definitions = openapi::definitions_of(group, kind);
                 let name = openapi::builtin_name(group, kind);

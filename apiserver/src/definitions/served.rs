@@ -47,6 +47,27 @@ pub enum ConversionStrategy {
     Webhook(Box<WebhookConversion>),
 }
 
+/// A schema as it was written, kept as text: as a value it takes ten times as much, and hardly anybody asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written(Arc<str>);
+
+impl Written {
+    /// Of a schema; null where there is none.
+    pub fn new(schema: &Value) -> Self {
+        Self(schema.to_string().into())
+    }
+
+    /// The schema.
+    pub fn value(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+
+    /// The same schema has the same text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A version.
 #[derive(Clone, Debug)]
 pub struct Version {
@@ -57,7 +78,7 @@ pub struct Version {
     /// What requests for it are warned of.
     pub deprecation: Option<String>,
     /// The schema as written.
-    pub raw: Arc<Value>,
+    pub raw: Written,
     /// The schema, read.
     pub schema: Arc<Schema>,
     /// The columns of its tables.
@@ -148,7 +169,7 @@ fn describe_version(
         served: version.served,
         deprecation: (version.deprecated == Some(true)).then(|| deprecation(crd, version)),
         schema: Arc::new(Schema::parse(&raw)?),
-        raw: Arc::new(raw),
+        raw: Written::new(&raw),
         columns: Columns::from_crd(version.additional_printer_columns.as_deref().unwrap_or_default()),
         selectable: selectable.collect(),
         subresources: subresources(version),

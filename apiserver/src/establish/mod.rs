@@ -16,14 +16,15 @@ mod seed;
 pub(crate) use seed::Guard;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use breakbulk_store::Error as StoreError;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, CustomResourceDefinitionNames, CustomResourceDefinitionStatus,
+    CustomResourceDefinition, CustomResourceDefinitionStatus,
 };
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::cacher::{Adopt, Feed};
@@ -36,6 +37,8 @@ use crate::webhook::{Client, Converter};
 
 /// When to look again although nothing seems to have changed: objects are being deleted, or something failed.
 const SOON: Duration = Duration::from_millis(200);
+/// When nothing has changed for so long, definitions are not kept as they were read: they are large.
+const SETTLED: Duration = Duration::from_secs(3);
 /// When to look again in any case: a hint may have been lost.
 const LATER: Duration = Duration::from_secs(60);
 
@@ -79,32 +82,43 @@ pub(crate) struct Establish {
 struct Served {
     rows: Rows,
     /// What they were made from; none for our own kinds at the start.
-    from: Option<(Arc<CustomResourceDefinition>, Accepting)>,
+    from: Option<Origin>,
 }
+
+/// The definition that rows were made from, told again without keeping it.
+struct Origin {
+    definition: Weak<CustomResourceDefinition>,
+    digest: Digest,
+    accepting: Accepting,
+}
+
+/// Of everything in a definition that rows are made from.
+type Digest = [u8; 32];
 
 impl Served {
     /// Whether a definition, as it is now, comes to the same rows.
     fn is_of(&self, crd: &Arc<CustomResourceDefinition>, accepting: Accepting) -> bool {
-        let same = |from: &Arc<CustomResourceDefinition>| Arc::ptr_eq(from, crd) || serves_the_same(from, crd);
+        let same = |from: &Origin| from.definition.as_ptr() == Arc::as_ptr(crd) || from.digest == digest(crd);
         self.from
             .as_ref()
-            .is_some_and(|(from, accepted)| *accepted == accepting && same(from))
+            .is_some_and(|from| from.accepting == accepting && same(from))
     }
 }
 
-/// Whether nothing differs that rows are made from: all but the names that are asked for, and with those that are given.
-fn serves_the_same(one: &CustomResourceDefinition, other: &CustomResourceDefinition) -> bool {
-    fn names(crd: &CustomResourceDefinition) -> Option<&CustomResourceDefinitionNames> {
-        crd.status.as_ref()?.accepted_names.as_ref()
-    }
-    fn stored(crd: &CustomResourceDefinition) -> Option<&Vec<String>> {
-        crd.status.as_ref()?.stored_versions.as_ref()
-    }
-    let (a, b) = (&one.spec, &other.spec);
-    names(one) == names(other)
-        && stored(one) == stored(other)
-        && (&a.group, &a.scope, &a.conversion) == (&b.group, &b.scope, &b.conversion)
-        && a.versions == b.versions
+/// All but the names that are asked for, and with those that are given.
+fn digest(crd: &CustomResourceDefinition) -> Digest {
+    let (spec, status) = (&crd.spec, crd.status.as_ref());
+    let names = status.and_then(|status| status.accepted_names.as_ref());
+    let stored = status.and_then(|status| status.stored_versions.as_ref());
+    let from = (
+        names,
+        stored,
+        &spec.group,
+        &spec.scope,
+        &spec.conversion,
+        &spec.versions,
+    );
+    Sha256::digest(serde_json::to_vec(&from).unwrap_or_default()).into()
 }
 
 /// Whether there is more to do soon.
@@ -166,11 +180,20 @@ impl Establish {
                 seeded = seed::own_kinds(&self.objects, &self.definitions).await;
             }
             let next = self.round(&adopt).await;
-            let pause = if next == Next::Rest && seeded { LATER } else { SOON };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = changed.changed() => {}
-                () = tokio::time::sleep(pause) => {}
+            let pauses: &[Duration] = if next == Next::Rest && seeded {
+                &[SETTLED, LATER]
+            } else {
+                &[SOON]
+            };
+            for pause in pauses {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    _ = changed.changed() => break,
+                    () = tokio::time::sleep(*pause) => {}
+                }
+                if *pause == SETTLED {
+                    self.read.clear();
+                }
             }
         }
     }
@@ -291,7 +314,11 @@ impl Establish {
             Accepting::All
         };
         let before = self.served.get_mut(&name(crd));
-        let from = Some((crd.clone(), accepting));
+        let from = Some(Origin {
+            definition: Arc::downgrade(crd),
+            digest: digest(crd),
+            accepting,
+        });
         if let Some(before) = before.filter(|before| before.is_of(crd, accepting)) {
             before.from = from;
             return Ok(None);

@@ -90,7 +90,7 @@ impl Row {
         };
         let source = match &resource.body {
             Body::Typed(_) | Body::Absent => Source::Builtin,
-            Body::Schema(definition) => Source::Custom(Some(definition.raw.clone())),
+            Body::Schema(definition) => Source::Custom(Some(Arc::new(definition.raw.value()))),
         };
         Self {
             list_kind: resource.list_kind.clone(),

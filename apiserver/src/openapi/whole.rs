@@ -14,9 +14,9 @@ const HAS_METADATA: (&str, &str) = ("", "Namespace");
 /// The schema of a kind; none where nothing is known of its objects. It is made for whoever asks, and large.
 pub(crate) fn whole(resource: &Resource) -> Option<Value> {
     if let Some(definition) = resource.definition() {
-        let raw = Some(&definition.raw).filter(|raw| raw.is_object())?;
+        let raw = Some(definition.raw.value()).filter(Value::is_object)?;
         let definitions = builtin::definitions_of(HAS_METADATA.0, HAS_METADATA.1);
-        return Some(filled(&custom::full(raw, Form::V3), &definitions, &mut Vec::new()));
+        return Some(filled(&custom::full(&raw, Form::V3), &definitions, &mut Vec::new()));
     }
     if matches!(resource.body, Body::Absent) {
         return None;

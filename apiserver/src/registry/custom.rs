@@ -129,9 +129,12 @@ fn storage(served: &Served, version: &Version, labels: &[String]) -> Storage {
 /// object becomes one of theirs.
 fn depends_on(served: &Served, stored: &Version) -> String {
     if served.versions.len() == 1 {
-        return stored.raw.to_string();
+        return stored.raw.text().to_owned();
     }
-    let schemas = served.versions.iter().map(|version| (&version.name, &version.raw));
+    let schemas = served
+        .versions
+        .iter()
+        .map(|version| (&version.name, version.raw.text()));
     format!("{:?} {:?}", served.conversion, schemas.collect::<Vec<_>>())
 }
 

@@ -38,11 +38,21 @@ pub(super) fn all(resource: &Resource, value: &Value, old: Option<&Value>, budge
 }
 
 /// Whether expressions have to be compiled before there is an answer: that takes its time.
-pub(super) fn compiles(resource: &Resource) -> bool {
-    matches!(
-        resource.group.as_str(),
-        "apiextensions.k8s.io" | "admissionregistration.k8s.io"
-    ) || resource.definition().is_some_and(Definition::is_to_be_compiled)
+pub(super) fn compiles(resource: &Resource, value: &Value) -> bool {
+    match resource.group.as_str() {
+        "admissionregistration.k8s.io" => true,
+        "apiextensions.k8s.io" => has_rules(value),
+        _ => resource.definition().is_some_and(Definition::is_to_be_compiled),
+    }
+}
+
+/// Whether a definition has rules anywhere in its schemas.
+fn has_rules(definition: &Value) -> bool {
+    match definition {
+        Value::Object(map) => map.contains_key("x-kubernetes-validations") || map.values().any(has_rules),
+        Value::Array(list) => list.iter().any(has_rules),
+        _ => false,
+    }
 }
 
 fn by_schema(resource: &Resource, value: &Value, old: Option<&Value>, budget: &mut Budget) -> Verdict {

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::definitions::served::Written;
 use breakbulk_schemas::field::FieldError;
 use bytes::Bytes;
 use serde_json::Value;
@@ -121,7 +122,7 @@ pub enum Body {
 #[derive(Debug)]
 pub struct Definition {
     /// Its `openAPIV3Schema`, as it was written.
-    pub raw: Arc<Value>,
+    pub raw: Written,
     /// The same, read.
     pub schema: Arc<Schema>,
     /// A warning for everybody who uses the version, when it is deprecated.
@@ -132,7 +133,7 @@ pub struct Definition {
 
 impl Definition {
     /// Of a version.
-    pub fn new(raw: Arc<Value>, schema: Arc<Schema>, deprecation: Option<String>) -> Self {
+    pub fn new(raw: Written, schema: Arc<Schema>, deprecation: Option<String>) -> Self {
         Self {
             raw,
             schema,

@@ -180,7 +180,7 @@ pub(super) async fn check(
     let mut errors: Vec<FieldError> = metadata::validate(value, old, resource);
     let budget = Budget::for_object();
     let look = |budget: &mut Budget| mistakes::all(resource, value, old, budget);
-    let found = if mistakes::compiles(resource) {
+    let found = if mistakes::compiles(resource, value) {
         aside::evaluate_aside(budget, look).await
     } else {
         aside::evaluate(budget, look).await
