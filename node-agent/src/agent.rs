@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use breakbulk_client::ConnectError;
 use tokio::sync::oneshot;
@@ -22,6 +23,9 @@ use crate::journal::{Entry, Journal, JournalError};
 use crate::node::Machine;
 use crate::notice::{NoticeReader, notices};
 use crate::ship::link::{self, LinkKeeper};
+
+/// After so long a process has started, and what is around the agent in it.
+const STARTED: Duration = Duration::from_secs(2);
 
 /// Why an agent cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -157,6 +161,7 @@ impl Built {
         tasks.spawn(self.keeper.run(rest.clone()));
         tasks.spawn(self.notices.run(rest.clone()));
         tasks.spawn(self.context.cleaner.clone().run(rest.clone()));
+        tasks.spawn(give_memory_back(rest.clone()));
         let dispatch = async move {
             // The node is there before it claims: what was bound to it before its restart is judged with that said.
             let _ = attempts.run_until_cancelled(is_registered).await;
@@ -181,6 +186,16 @@ impl Built {
         }
         failed.map_or(Ok(()), |error| Err(ServeError::Task(error)))
     }
+}
+
+/// Gives back what the start of this process has left, once that is over: an agent does little most of the time, and its
+/// machine is there for jobs.
+async fn give_memory_back(rest: CancellationToken) {
+    let started = tokio::time::sleep(STARTED);
+    if rest.run_until_cancelled(started).await.is_some() {
+        breakbulk_sandbox::memory::give_back();
+    }
+    rest.cancelled().await;
 }
 
 /// Tries out what this machine can do, in a directory of its own.

@@ -21,6 +21,7 @@ mod exit;
 mod launch;
 mod layer;
 mod mask;
+pub mod memory;
 mod outputs;
 mod probe;
 mod remove;

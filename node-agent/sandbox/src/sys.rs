@@ -138,6 +138,13 @@ pub(crate) fn put_standard(fd: BorrowedFd<'_>, standard: RawFd) -> io::Result<()
     check(i64::from(unsafe { libc::dup2(fd.as_raw_fd(), standard) })).map(drop)
 }
 
+/// Gives the free pages of the heap back to the system, where the C library can.
+pub(crate) fn trim_heap() {
+    // SAFETY: takes no pointer, and touches only what nobody has allocated.
+    #[cfg(target_env = "gnu")]
+    let _ = unsafe { libc::malloc_trim(0) };
+}
+
 fn prctl(option: c_int, argument: u64) -> io::Result<()> {
     // SAFETY: the options this module passes take an integer and no pointer.
     check(i64::from(unsafe { libc::prctl(option, argument, 0, 0, 0) })).map(drop)
