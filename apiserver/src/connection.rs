@@ -5,6 +5,7 @@
 //! seconds, the streams of a connection and what they buffer, and the time in which nothing is asked. Bodies are bounded
 //! where they are read.
 
+mod leftover;
 mod together;
 
 use std::convert::Infallible;
@@ -191,7 +192,10 @@ async fn requests(
         // as the larger of handler and body, and a handler takes kilobytes.
         Box::pin(async move {
             let _open = open;
-            Ok::<_, Infallible>(handle(app, identity, request.map(Body::new)).await)
+            let (request, leftover) = leftover::lend(request);
+            let mut answer = handle(app, identity, request.map(Body::new)).await;
+            leftover.read(&mut answer).await;
+            Ok::<_, Infallible>(answer)
         })
     });
     let builder = protocols();

@@ -4,6 +4,7 @@
 #![allow(clippy::too_many_lines, reason = "a transcript is read from top to bottom")]
 
 mod access;
+mod connections;
 mod conversion;
 mod crud;
 mod definitions;
