@@ -238,7 +238,8 @@ async fn serve_stream(
 }
 
 fn tls() -> Result<(rustls::ServerConfig, rustls::ClientConfig)> {
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).context("cannot make a certificate")?;
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])
+        .context("cannot make a certificate")?;
     let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
     let certificate = own.cert.der().clone();
     let mut roots = rustls::RootCertStore::empty();

@@ -58,7 +58,8 @@ impl Wire {
         socket.set_nodelay(true).context("cannot set an option")?;
         let mut config = self.config.clone();
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        let name = ServerName::try_from("localhost").context("not a name")?;
+        let host = self.address.rsplit_once(':').map_or(&*self.address, |(host, _)| host);
+        let name = ServerName::try_from(host.to_owned()).context("not a name")?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         Ok(TokioIo::new(connector.connect(name, socket).await.context("no TLS")?))
     }
